@@ -1,0 +1,101 @@
+"""Augmentation as pure functions on batches, on the model's device, with one independent draw per sample.
+
+The draws come in as a table of uniform numbers, one row a sample, so that what happens to an image depends on the seed,
+the epoch and the image, not on its place in a batch.
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from rafce.streams import numpy_stream, stream_seed
+
+Augmentation = Literal["none", "standard"]
+
+MEAN = (0.485, 0.456, 0.406)
+"""ImageNet's channel means (RGB, in [0, 1]), as torchvision's weights expect them."""
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's channel standard deviations."""
+
+MAX_ROTATION = 10.0
+"""Degrees to either side, `standard` augmentation."""
+JITTER = 0.2
+"""Largest relative change of brightness, contrast and saturation, `standard` augmentation."""
+DRAWS = 5
+"""Uniform numbers an image needs: flip, angle, brightness, contrast, saturation."""
+
+
+def epoch_draws(seed: int, epoch: int, images: int) -> torch.Tensor:
+    """Uniform numbers in [0, 1) for one epoch: float32 [images, DRAWS]; a row belongs to an image."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
+    return torch.rand(images, DRAWS, generator=generator)
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [N, 3, H, W] -> float32 in [0, 1]."""
+    return images.float() / 255
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """float [N, 3, H, W] in [0, 1] -> zero mean, unit deviation by ImageNet's statistics, channels_last."""
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def flip(images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+    """Mirror left-right where `draw` [N] < 0.5."""
+    return torch.where((draw < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def rotate(images: torch.Tensor, draw: torch.Tensor, degrees: float = MAX_ROTATION) -> torch.Tensor:
+    """Rotate by up to `degrees` to either side, bilinear, edges mirrored. `draw` [N] in [0, 1)."""
+    angle = (2 * draw - 1) * math.radians(degrees)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def jitter(images: torch.Tensor, draws: torch.Tensor, strength: float = JITTER) -> torch.Tensor:
+    """Scale brightness, contrast and saturation by factors in 1 +- `strength`. `draws` [N, 3]; result in [0, 1]."""
+    brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).view(-1, 3, 1, 1, 1).unbind(1)
+    images = (images * brightness).clamp(0, 1)
+    images = torch.lerp(_grey(images).mean((2, 3), keepdim=True), images, contrast).clamp(0, 1)
+    return torch.lerp(_grey(images), images, saturation).clamp(0, 1)
+
+
+def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> torch.Tensor:
+    """Apply an augmentation to float images [N, 3, H, W] in [0, 1] with `draws` [N, DRAWS]."""
+    if kind == "none":
+        return images
+    images = flip(images, draws[:, 0])
+    images = rotate(images, draws[:, 1])
+    return jitter(images, draws[:, 2:])
+
+
+def mixup(
+    images: torch.Tensor, targets: torch.Tensor, alpha: float, seed: int, epoch: int, step: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix each image with another of the batch (Zhang et al. 2018, arXiv 1710.09412), one weight a sample.
+
+    Args:
+        images: float [N, 3, H, W]; targets: float [N, C], rows sum to one. alpha: Beta(alpha, alpha); 0 = unchanged.
+    """
+    if alpha == 0:
+        return images, targets
+    draws = numpy_stream(seed, "mixup", epoch, step)
+    weight = torch.from_numpy(draws.beta(alpha, alpha, len(images)).astype(np.float32)).to(images.device)
+    partner = torch.from_numpy(draws.permutation(len(images))).to(images.device)
+    per_image = weight.view(-1, 1, 1, 1)
+    mixed = per_image * images + (1 - per_image) * images[partner]
+    return mixed, weight.view(-1, 1) * targets + (1 - weight.view(-1, 1)) * targets[partner]
+
+
+def _grey(images: torch.Tensor) -> torch.Tensor:
+    """Luma (ITU-R BT.601) of RGB images: [N, 1, H, W]."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device, dtype=images.dtype)
+    return (images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)

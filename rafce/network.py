@@ -1,0 +1,194 @@
+"""ResNet-50 and its named parts: building, freezing, parameter groups, safe loading and saving."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlparse
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models import ResNet, ResNet50_Weights, resnet50
+
+from rafce.augment import MEAN, STD
+from rafce.streams import stream_seed
+
+Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]
+PARTS: Final[tuple[Part, ...]] = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
+IMAGENET: Final = {
+    "imagenet1k_v1": ResNet50_Weights.IMAGENET1K_V1.url,
+    "imagenet1k_v2": ResNet50_Weights.IMAGENET1K_V2.url,
+}
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message names the file and the remedy."""
+
+
+class DropoutLinear(nn.Linear):
+    """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them (`fc.*`)."""
+
+    def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
+        super().__init__(in_features, out_features)
+        self.dropout = dropout
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """features: [N, in_features] -> logits [N, out_features]."""
+        return super().forward(F.dropout(features, self.dropout, self.training))
+
+
+def build(classes: int, dropout: float, seed: int) -> ResNet:
+    """A randomly initialised ResNet-50 (channels_last); body and head draw from streams of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "initialisation", "body"))
+        model = resnet50(weights=None, num_classes=1)
+        torch.manual_seed(stream_seed(seed, "initialisation", "head"))
+        model.fc = DropoutLinear(model.fc.in_features, classes, dropout)
+    return model.to(memory_format=torch.channels_last)
+
+
+def part(model: ResNet, name: Part) -> list[nn.Module]:
+    """The modules that make up a part."""
+    if name == "stem":
+        return [model.conv1, model.bn1]
+    return [model.fc if name == "head" else getattr(model, name)]
+
+
+def freeze(model: ResNet, trainable: Iterable[Part]) -> None:
+    """Let only the parameters of `trainable` parts receive gradients."""
+    for name in PARTS:
+        for module in part(model, name):
+            module.requires_grad_(name in tuple(trainable))
+
+
+def train_mode(model: ResNet) -> None:
+    """Training mode where parameters are trainable; frozen parts stay in eval mode, batch-norm statistics included."""
+    model.eval()
+    for name in PARTS:
+        for module in part(model, name):
+            if any(p.requires_grad for p in module.parameters()):
+                module.train()
+
+
+def parameter_groups(model: ResNet, body_lr: float, head_lr: float) -> list[dict[str, Any]]:
+    """Optimiser groups of the trainable parameters: body and head, each with its learning rate."""
+    groups = []
+    for name, lr, parts in (("body", body_lr, PARTS[:-1]), ("head", head_lr, PARTS[-1:])):
+        parameters = [q for n in parts for m in part(model, n) for q in m.parameters() if q.requires_grad]
+        if parameters:
+            groups.append({"params": parameters, "lr": lr, "name": name})
+    return groups
+
+
+def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the state dict on the CPU, contiguous: tensors only."""
+    return {
+        k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for k, v in model.state_dict().items()
+    }
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A weight file: `{"state_dict": tensors, ...}` as this project writes it, or a bare state dict.
+
+    Raises:
+        WeightsError: not a torch file, or one that holds more than tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} does not exist; put the weight file there") from error
+    except Exception as error:  # torch.load raises a dozen types on a broken file
+        raise WeightsError(
+            f"{path} is not a safe weight file (tensors and plain values only): {error}"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        return content
+    if isinstance(content, dict) and content and all(isinstance(v, torch.Tensor) for v in content.values()):
+        return {"state_dict": content}
+    raise WeightsError(f"{path} holds no state dict; save `model.state_dict()` of a torchvision resnet50")
+
+
+def usage(classes: Sequence[str], image_size: int) -> dict[str, Any]:
+    """What one must know to use the weights: the class of each output, and how an image becomes an input."""
+    return {
+        "classes": list(classes),
+        "preprocessing": {"image_size": image_size, "colours": "RGB", "mean": list(MEAN), "std": list(STD)},
+    }
+
+
+def check_classes(weights: dict[str, Any], classes: Sequence[str], name: str) -> None:
+    """Raises:
+    WeightsError: the weights were trained for other classes, or for the same ones in another order.
+    """
+    if list(weights.get("classes", ())) != list(classes):
+        raise WeightsError(f"{name} was trained for {weights.get('classes')}, this study has {list(classes)}")
+
+
+def load_body(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
+    """Copy all but the head into `model`.
+
+    Raises:
+        WeightsError: keys or shapes are not those of torchvision's ResNet-50.
+    """
+    body = {k: v for k, v in state.items() if not k.startswith("fc.")}
+    own = {k: v for k, v in model.state_dict().items() if not k.startswith("fc.")}
+    missing = [k for k in own if k not in body and not k.endswith("num_batches_tracked")]
+    wrong = [k for k, v in body.items() if k not in own or own[k].shape != v.shape]
+    if missing or wrong:
+        raise WeightsError(
+            f"{name} is not a ResNet-50 of torchvision: {len(missing)} tensor(s) missing {missing[:3]}, "
+            f"{len(wrong)} unknown or of another shape {wrong[:3]}"
+        )
+    model.load_state_dict(body, strict=False)
+
+
+def load_whole(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
+    """Copy body and head into `model`; the head must have the model's number of classes.
+
+    Raises:
+        WeightsError: another architecture or class count.
+    """
+    load_body(model, state, name)
+    head = {k.removeprefix("fc."): v for k, v in state.items() if k.startswith("fc.")}
+    if "weight" not in head or head["weight"].shape != model.fc.weight.shape:
+        found = tuple(head["weight"].shape) if "weight" in head else "none"
+        raise WeightsError(f"{name}: head is {found}, this study needs {tuple(model.fc.weight.shape)}")
+    model.fc.load_state_dict(head)
+
+
+def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
+    """Weights from torch hub's cache, or from `url` into it; the checksum in the file's name is verified either way.
+
+    Returns the state dict and the file's SHA-256.
+
+    Raises:
+        WeightsError: no network and no cached file, or a wrong checksum. The message names the file and its place.
+    """
+    name = Path(urlparse(url).path).name
+    place = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(place), progress=True)
+        except OSError as error:
+            raise WeightsError(
+                f"{name} is not in torch's cache and could not be downloaded ({error}). Download {url} "
+                f"on another machine and place it at {place}"
+            ) from error
+    digest = file_sha256(place)
+    expected = re.search(r"-([0-9a-f]{8,})\.", name)
+    if expected is None or not digest.startswith(expected[1]):
+        raise WeightsError(
+            f"{place} has checksum {digest[:16]}..., its name promises {expected[1] if expected else 'none'}: "
+            "the file is damaged or another one. Delete it and run again"
+        )
+    return read_checkpoint(place)["state_dict"], digest
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,76 @@
+"""Reads the groups of params.yaml that a stage names, and nothing else.
+
+A stage states what it reads in one constant, `{"train": TrainParams, "data.classes": ClassSet}`; the pydantic model of
+each group stands in the module that uses it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+
+class ParamsError(ValueError):
+    """params.yaml cannot be used; the message names the key and what it may be."""
+
+
+class Group(BaseModel):
+    """Base of every params group: unknown keys are errors and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _usable_names(names: dict[str, Any]) -> dict[str, Any]:
+    for name in names:
+        if not name.isidentifier():
+            raise ValueError(f"{name!r}: a run's name becomes a file name; use letters, digits and _ only")
+    if not names:
+        raise ValueError("no run is named; the study needs at least one")
+    return names
+
+
+RunTitles = Annotated[dict[str, Any], AfterValidator(_usable_names)]
+"""The `runs` group where only the names and titles of the runs matter."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The whole file as nested dicts (YAML, safe loader)."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold groups of keys, e.g. `seed: 0`")
+    return content
+
+
+def read(path: Path, groups: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Validated values of `groups`, a dict from dotted key to type.
+
+    A key may hold a placeholder: `"runs.{run}"` with `run="run2"` reads `runs.run2`; the result keeps the key as
+    written in `groups`.
+
+    Raises:
+        ParamsError: a missing or unknown key, or a value of the wrong type; the message holds the key's full path.
+    """
+    content = load(path)
+    values: dict[str, Any] = {}
+    for pattern, kind in groups.items():
+        key = pattern.format(**names)
+        node: Any = content
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                raise ParamsError(f"{path}: key {key!r} is missing")
+            node = node[part]
+        try:
+            values[pattern] = TypeAdapter(kind).validate_python(node)
+        except ValidationError as error:
+            details = "; ".join(
+                ".".join([key, *map(str, e["loc"])]) + f": {e['msg']} (got {e['input']!r})"
+                for e in error.errors()
+            )
+            hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if "valid number" in details else ""
+            raise ParamsError(f"{path}: {details}{hint}") from error
+    return values

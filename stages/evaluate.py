@@ -1,0 +1,135 @@
+"""Score one run on clean images: train, val and test at the selected epoch, train and val at the last.
+
+Usage: python -m stages.evaluate run1
+"""
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from rafce import diagnosis, images, network, outs, params, scoring, training
+from rafce.params import Group
+from rafce.taxonomy import SPLITS, ClassSet, compound_classes
+from rafce.training import TrainParams
+
+
+class EvaluateParams(Group):
+    """`batch_size`: images scored at once; it changes memory and speed, not what is measured."""
+
+    batch_size: int = Field(ge=1)
+
+
+PARAMS = {
+    "data.classes": ClassSet,
+    "train": TrainParams,
+    "runs.{run}.title": str,
+    "evaluate": EvaluateParams,
+    "diagnosis": diagnosis.DiagnosisParams,
+}
+DATASET = Path("data/dataset_resnet_224.zip")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a block under `runs` in params.yaml")
+    name = parser.parse_args().run
+    values = params.read(Path("params.yaml"), PARAMS, run=name)
+    classes, train = compound_classes(values["data.classes"]), values["train"]
+    device = training.prepare_device(train.threads)
+    dtype = training.resolve_precision(train.precision, device)
+    splits = {
+        s: images.load_split(DATASET, classes, "compound", s, train.image_size, train.threads) for s in SPLITS
+    }
+
+    def probabilities(weights: dict[str, Any], path: Path, split: str) -> np.ndarray:
+        network.check_classes(weights, classes, str(path))
+        model = network.build(len(classes), 0.0, seed=0)
+        network.load_whole(model, weights["state_dict"], str(path))
+        logits = training.predict_logits(
+            model.to(device),
+            splits[split].images,
+            values["evaluate"].batch_size,
+            device,
+            dtype,
+            f"{name} {split}",
+        )
+        return torch.softmax(logits.double(), 1).numpy()
+
+    path, last_path = Path(f"models/runs/{name}.pth"), Path(f"models/last_epoch/{name}.pth")
+    selected, last = network.read_checkpoint(path), network.read_checkpoint(last_path)
+    by_split = {s: probabilities(selected, path, s) for s in SPLITS}
+    at_selected = {s: scoring.score(splits[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
+    if last["epoch"] == selected["epoch"]:
+        at_last = {s: at_selected[s] for s in ("train", "val")}
+    else:
+        at_last = {
+            s: scoring.score(splits[s].labels.numpy(), probabilities(last, last_path, s), classes)
+            for s in ("train", "val")
+        }
+
+    curve = pd.read_csv(f"plots/runs/{name}/history.csv")["train_accuracy"].tolist()
+    train_labels = splits["train"].labels.numpy()
+    outs.write_json(
+        Path(f"metrics/runs/{name}.json"),
+        {
+            "run": name,
+            "title": values["runs.{run}.title"],
+            "classes": list(classes),
+            "majority": {
+                s: scoring.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")
+            },
+            "selected": {"epoch": selected["epoch"], **at_selected},
+            "last": {"epoch": last["epoch"], **at_last},
+            "verdicts": diagnosis.diagnose(
+                at_last["train"]["accuracy"], at_last["val"]["accuracy"], curve, values["diagnosis"]
+            ),
+        },
+    )
+    plots = Path(f"plots/runs/{name}")
+    outs.write_text(plots / "confusion.csv", confusion_csv(at_selected["val"]["confusion"], classes))
+    outs.write_text(plots / "per_class.csv", per_class_csv(at_selected["val"]["per_class"]))
+    outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
+
+
+def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
+    """One line a validation image, as DVC's confusion template counts them: no image can be told from its line."""
+    lines = [
+        f"{true},{predicted}\n"
+        for true, row in zip(classes, counts, strict=True)
+        for predicted, count in zip(classes, row, strict=True)
+        for _ in range(count)
+    ]
+    return "actual,predicted\n" + "".join(lines)
+
+
+def per_class_csv(per_class: dict[str, dict[str, float]]) -> str:
+    """Precision, recall, F1 and support by class, validation."""
+    return (
+        pd.DataFrame.from_dict(per_class, orient="index")
+        .round(6)
+        .to_csv(index_label="class", lineterminator="\n")
+    )
+
+
+def predictions_csv(
+    splits: dict[str, images.Split], by_split: dict[str, np.ndarray], classes: tuple[str, ...]
+) -> str:
+    """One line an image: name, split, true class, predicted class, probability of every class."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("image", "split", "label", "predicted", *classes))
+    for name, split in splits.items():
+        for row, p in zip(split.rows, by_split[name], strict=True):
+            writer.writerow((row.image, name, row.label, classes[p.argmax()], *(f"{v:.6f}" for v in p)))
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Bring every image to one square RGB size and pack them, with the manifest, into one zip.
+
+Usage: python -m stages.preprocess
+"""
+
+import functools
+import multiprocessing
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from rafce import images, manifest, outs, params
+from rafce.manifest import Row
+
+PARAMS = {"preprocess": images.PreprocessParams}
+EXTRACTED = Path("data/extracted")
+OUT = Path("data/dataset_resnet_224.zip")
+
+
+def squared(row: Row, size: int) -> tuple[Row, dict[str, bytes]]:
+    """The row as the zip lists it, and its files."""
+    content = images.to_square((EXTRACTED / row.image).read_bytes(), row.image, size)
+    suffix = ".jpg" if content.startswith(b"\xff\xd8") else ".png"
+    row = replace(row, image=str(PurePosixPath(row.image).with_suffix(suffix)))
+    files = {row.image: content}
+    if row.regions:
+        files[row.regions] = images.resize_regions((EXTRACTED / row.regions).read_bytes(), row.regions, size)
+    return row, files
+
+
+def main() -> None:
+    size = params.read(Path("params.yaml"), PARAMS)["preprocess"].image_size
+    rows = manifest.read((EXTRACTED / "manifest.csv").read_text())
+
+    with (
+        outs.new_file(OUT) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+        multiprocessing.Pool(os.cpu_count()) as pool,
+    ):
+        listed = []
+        work = pool.imap(functools.partial(squared, size=size), rows, chunksize=16)
+        for row, files in tqdm(work, f"preprocess to {size} px", len(rows), unit="img", disable=None):
+            for name, content in files.items():
+                outs.add_to_zip(archive, name, content)
+            listed.append(row)
+        outs.add_to_zip(archive, images.MANIFEST, manifest.write(listed).encode())
+
+
+if __name__ == "__main__":
+    main()

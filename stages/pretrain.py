@@ -1,0 +1,107 @@
+"""Make the weights that every run starts from: none or ImageNet or a file, then the basic emotions.
+
+Usage: python -m stages.pretrain
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from rafce import images, network, outs, params, training
+from rafce.params import Group
+from rafce.taxonomy import BASIC
+from rafce.training import LearningRates, RunParams, TrainParams
+
+
+class BasicEmotionsParams(Group):
+    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it out."""
+
+    epochs: int = Field(ge=0)
+    lr: float = Field(gt=0)
+
+
+class PretrainedParams(Group):
+    """`weights`: `none`, `imagenet1k_v1`, `imagenet1k_v2`, or a file name under data/raw/weights/."""
+
+    weights: str
+    basic_emotions: BasicEmotionsParams
+
+
+PARAMS = {"seed": int, "pretrained": PretrainedParams, "train": TrainParams}
+DATASET = Path("data/dataset_resnet_224.zip")
+WEIGHTS = Path("data/raw/weights")
+OUT = Path("models/pretrained.pth")
+HISTORY = Path("plots/pretrain_history.csv")
+METRICS = Path("metrics/pretrained.json")
+
+
+def initial_body(model: network.ResNet, weights: str) -> dict[str, Any]:
+    """Load the chosen weights into the body of `model`; returns where they came from."""
+    if weights == "none":
+        return {"weights": "none"}
+    if weights in network.IMAGENET:
+        url = network.IMAGENET[weights]
+        state, digest = network.download(url)
+        network.load_body(model, state, weights)
+        return {"weights": weights, "url": url, "sha256": digest}
+    path = WEIGHTS / weights
+    network.load_body(model, network.read_checkpoint(path)["state_dict"], str(path))
+    return {"weights": weights, "sha256": network.file_sha256(path)}
+
+
+def main() -> None:
+    values = params.read(Path("params.yaml"), PARAMS)
+    pretrained, train = values["pretrained"], values["train"]
+    epochs = pretrained.basic_emotions.epochs
+    device = training.prepare_device(train.threads)
+
+    model = network.build(len(BASIC), 0.0, values["seed"])
+    record: dict[str, Any] = {**initial_body(model, pretrained.weights), "basic_emotions_epochs": epochs}
+    state, history = network.snapshot(model), []
+    if epochs == 0:
+        state = {k: v for k, v in state.items() if not k.startswith("fc.")}  # a head that nothing has trained
+    else:
+        if not any(row.role == "basic" for row in images.read_manifest(DATASET)):
+            raise images.ImageError(
+                f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it to 0"
+            )
+        train_split, val_split = (
+            images.load_split(DATASET, BASIC, "basic", s, train.image_size, train.threads)
+            for s in ("train", "val")
+        )
+        lr = LearningRates(body=pretrained.basic_emotions.lr, head=pretrained.basic_emotions.lr)
+        recipe = RunParams(
+            title="Basic emotions",
+            trainable_parts=list(network.PARTS),
+            lr=lr,
+            mixup_alpha=0,
+            dropout=0,
+            augmentation="standard",
+        )
+        fitted = training.fit(
+            model.to(device),
+            train_split,
+            val_split,
+            train,
+            recipe,
+            values["seed"],
+            device,
+            epochs,
+            lambda e: None,
+        )
+        state, history = fitted.selected_state, fitted.history
+        record |= {
+            "train_images": len(train_split),
+            "val_images": len(val_split),
+            "selected": asdict(fitted.selected),
+            "val_majority": (val_split.labels == train_split.labels.mode().values).double().mean().item(),
+        }
+    outs.write_torch(OUT, {"state_dict": state, "classes": list(BASIC) if history else [], "origin": record})
+    outs.write_text(HISTORY, training.history_csv(history))
+    outs.write_json(METRICS, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Tabulate and draw what was measured: the summary metric, the figures, the report as Markdown and as HTML.
+
+Usage: python -m stages.report
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from rafce import outs, params, render, report
+from rafce.images import PreprocessParams
+from rafce.params import Group, RunTitles
+from rafce.sources import DataParams
+from rafce.taxonomy import compound_classes
+
+
+class ReportParams(Group):
+    """`title`: headline of the report."""
+
+    title: str = Field(min_length=1)
+
+
+PARAMS = {
+    "seed": int,
+    "data": DataParams,
+    "preprocess": PreprocessParams,
+    "pretrained": dict[str, Any],
+    "train": dict[str, Any],
+    "runs": RunTitles,
+    "diagnosis": dict[str, Any],
+    "report": ReportParams,
+}
+
+
+def read_json(path: str) -> Any:
+    """A JSON file that an earlier stage wrote."""
+    return json.loads(Path(path).read_text())
+
+
+def main() -> None:
+    values = params.read(Path("params.yaml"), PARAMS)
+    runs = values["runs"]
+    study = report.Study(
+        params=values,
+        classes=compound_classes(values["data"].classes),
+        data=read_json("metrics/data.json"),
+        pretrained=read_json("metrics/pretrained.json"),
+        runs={name: read_json(f"metrics/runs/{name}.json") for name in runs},
+        attention={name: read_json(f"metrics/attention/{name}.json") for name in runs},
+        history={name: pd.read_csv(f"plots/runs/{name}/history.csv") for name in runs},
+    )
+    outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
+    outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
+    outs.write_text(Path("plots/per_class_f1.csv"), report.per_class_csv(study.runs))
+    figures = {
+        "training_curves.png": render.training_curves(study.history, study.titles),
+        "confusion_matrices.png": render.confusion_matrices(study.runs, study.classes),
+        "per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts),
+        "attention.png": render.attention_bars(study.attention, study.titles),
+        "resnet_final_confusion_matrix.png": render.final_matrix(study.runs[study.best], study.classes),
+    }
+    for name, picture in figures.items():
+        outs.write_bytes(Path("plots") / name, picture)
+    galleries = {name: Path(f"plots/runs/{name}/gallery.jpg").read_bytes() for name in runs}
+    outs.write_text(Path("report/report.md"), report.markdown_report(study))
+    outs.write_text(Path("report/report.html"), report.html_report(study, figures, galleries))
+
+
+if __name__ == "__main__":
+    main()
