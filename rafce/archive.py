@@ -106,9 +106,9 @@ class Archive:
         Raises:
             ArchiveError: it is damaged or not UTF-8.
         """
-        with self._open(name) as file:
+        with self._open(name) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
             try:
-                for line in io.TextIOWrapper(file, encoding="utf-8-sig"):
+                for line in text:
                     yield line.removesuffix("\n")
             except UnicodeDecodeError as error:
                 raise ArchiveError(

@@ -42,7 +42,8 @@ class GradcamParams(Group):
 
 
 def choose_layer(image_size: int, min_grid: int) -> tuple[str, int]:
-    """The deepest layer of ResNet-50 whose grid has at least `min_grid` cells a side, and that number of cells.
+    """The deepest layer of ResNet-50 whose grid has at least `min_grid` cells a side, and that number of
+    cells.
 
     Raises:
         ValueError: no layer has so many.
@@ -52,7 +53,8 @@ def choose_layer(image_size: int, min_grid: int) -> tuple[str, int]:
         if grid >= min_grid:
             return layer, grid
     raise ValueError(
-        f"gradcam.min_grid is {min_grid}, at {image_size} px the finest grid is {-(-image_size // 4)}; lower it"
+        f"gradcam.min_grid is {min_grid}, at {image_size} px the finest grid is {-(-image_size // 4)}; "
+        f"lower it"
     )
 
 
@@ -66,7 +68,8 @@ def heat_maps(
     device: torch.device,
     title: str = "",
 ) -> np.ndarray:
-    """Class-activation maps, float32 [N, H, W] in [0, 1], of the class `targets[i]` for uint8 images [N, 3, H, W].
+    """Class-activation maps, float32 [N, H, W] in [0, 1], of the class `targets[i]` for uint8 images [N, 3,
+    H, W].
 
     Computed in float32: the library's gradients do not work under bfloat16 autocast.
     """

@@ -38,10 +38,11 @@ def identify(sample: Sample) -> tuple[Row, dict[str, bytes]]:
 
 
 def drop_copies(rows: Sequence[Row]) -> tuple[list[Row], list[tuple[Row, Row]]]:
-    """Keep one of each set of pixel-identical images: compound before basic, then test, val, train, then by name.
+    """Keep one of each set of pixel-identical images: compound before basic, then test, val, train, then by
+    name.
 
-    So no image of a test split is also trained on, in pretraining either. Returns the rows kept, in manifest order,
-    and the dropped ones, each with the row that was kept for it.
+    So no image of a test split is also trained on, in pretraining either. Returns the rows kept, in manifest
+    order, and the dropped ones, each with the row that was kept for it.
     """
     ranked = sorted(rows, key=lambda r: (r.role != "compound", _KEPT_FIRST[r.split], r.image))
     first: dict[str, Row] = {}

@@ -1,7 +1,7 @@
 """Augmentation as pure functions on batches, on the model's device, with one independent draw per sample.
 
-The draws come in as a table of uniform numbers, one row a sample, so that what happens to an image depends on the seed,
-the epoch and the image, not on its place in a batch.
+The draws come in as a table of uniform numbers, one row a sample, so that what happens to an image depends on
+the seed, the epoch and the image, not on its place in a batch.
 """
 
 import math
@@ -61,7 +61,8 @@ def rotate(images: torch.Tensor, draw: torch.Tensor, degrees: float = MAX_ROTATI
 
 
 def jitter(images: torch.Tensor, draws: torch.Tensor, strength: float = JITTER) -> torch.Tensor:
-    """Scale brightness, contrast and saturation by factors in 1 +- `strength`. `draws` [N, 3]; result in [0, 1]."""
+    """Scale brightness, contrast and saturation by factors in 1 +- `strength`. `draws` [N, 3]; result in [0,
+    1]."""
     brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).view(-1, 3, 1, 1, 1).unbind(1)
     images = (images * brightness).clamp(0, 1)
     images = torch.lerp(_grey(images).mean((2, 3), keepdim=True), images, contrast).clamp(0, 1)
@@ -83,7 +84,8 @@ def mixup(
     """Mix each image with another of the batch (Zhang et al. 2018, arXiv 1710.09412), one weight a sample.
 
     Args:
-        images: float [N, 3, H, W]; targets: float [N, C], rows sum to one. alpha: Beta(alpha, alpha); 0 = unchanged.
+        images: float [N, 3, H, W]; targets: float [N, C], rows sum to one. alpha: Beta(alpha, alpha); 0 =
+        unchanged.
     """
     if alpha == 0:
         return images, targets

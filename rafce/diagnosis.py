@@ -14,8 +14,9 @@ class DiagnosisParams(Group):
     """Thresholds that verdicts use; fractions.
 
     `overfitting_gap`: train minus val accuracy at the last epoch from which a run counts as overfitting.
-    `underfitting_train_accuracy`: clean train accuracy at the last epoch below which a run counts as underfitting.
-    `plateau`: a run still learns when its train accuracy rose by more than this over its last third of epochs.
+    `underfitting_train_accuracy`: clean train accuracy at the last epoch below which a run counts as
+    underfitting. `plateau`: a run still learns when its train accuracy rose by more than this over its last
+    third of epochs.
     """
 
     overfitting_gap: float = Field(gt=0, lt=1)
@@ -71,7 +72,8 @@ def diagnose(
         Verdict(
             "catastrophic forgetting",
             "not measured",
-            "accuracies alone cannot show it: it needs the source task's accuracy before and after fine-tuning",
+            "accuracies alone cannot show it: it needs the source task's accuracy before and after "
+            "fine-tuning",
         ),
     ]
     return [asdict(v) for v in verdicts]

@@ -32,7 +32,8 @@ class PreprocessParams(Group):
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split in memory. `images`: uint8 [N, 3, H, W]; `labels`: int64 [N], index into `classes`."""
+    """Images of one split in memory. `images`: uint8 [N, 3, H, W]; `labels`: int64 [N], index into
+    `classes`."""
 
     rows: list[manifest.Row]
     classes: tuple[str, ...]
@@ -66,8 +67,8 @@ def pixel_hash(image: Image.Image) -> str:
 def to_square(content: bytes, name: str, size: int) -> bytes:
     """Image bytes at `size` x `size` RGB: centre crop to a square, then bicubic resize.
 
-    JPEG stays JPEG (quality 95, no chroma subsampling), all else becomes PNG. An upright RGB image that has the size
-    already is returned as it is, so that a finished dataset passes through unchanged.
+    JPEG stays JPEG (quality 95, no chroma subsampling), all else becomes PNG. An upright RGB image that has
+    the size already is returned as it is, so that a finished dataset passes through unchanged.
     """
     upright = decode(content, name)
     with Image.open(io.BytesIO(content)) as original:
@@ -84,7 +85,8 @@ def to_square(content: bytes, name: str, size: int) -> bytes:
 
 
 def resize_regions(content: bytes, name: str, size: int) -> bytes:
-    """A region map (PNG, mode L) at `size` x `size`, cropped like its image, nearest neighbour: no new values."""
+    """A region map (PNG, mode L) at `size` x `size`, cropped like its image, nearest neighbour: no new
+    values."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             square = ImageOps.fit(image.convert("L"), (size, size), Image.Resampling.NEAREST)
@@ -106,7 +108,8 @@ def load_split(
 ) -> Split:
     """Decode one split of the dataset zip at `image_size`.
 
-    Rows whose label is not among `classes` are left out: the class set is a choice of the study, not of the data.
+    Rows whose label is not among `classes` are left out: the class set is a choice of the study, not of the
+    data.
 
     Raises:
         ImageError: the split holds no image of these classes, or one cannot be decoded.

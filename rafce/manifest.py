@@ -53,7 +53,8 @@ def read(text: str, name: str = "manifest.csv") -> list[Row]:
     """Parse and validate a manifest.
 
     Raises:
-        ManifestError: a missing column, an unknown role, split or label, a path that leaves the store, or an image
+        ManifestError: a missing column, an unknown role, split or label, a path that leaves the store, or an
+        image
             listed twice. The message names `name`, the line and the remedy.
     """
     reader = csv.DictReader(io.StringIO(text))

@@ -28,7 +28,8 @@ class WeightsError(ValueError):
 
 
 class DropoutLinear(nn.Linear):
-    """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them (`fc.*`)."""
+    """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them
+    (`fc.*`)."""
 
     def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
         super().__init__(in_features, out_features)
@@ -64,7 +65,8 @@ def freeze(model: ResNet, trainable: Iterable[Part]) -> None:
 
 
 def train_mode(model: ResNet) -> None:
-    """Training mode where parameters are trainable; frozen parts stay in eval mode, batch-norm statistics included."""
+    """Training mode where parameters are trainable; frozen parts stay in eval mode, batch-norm statistics
+    included."""
     model.eval()
     for name in PARTS:
         for module in part(model, name):
@@ -160,12 +162,14 @@ def load_whole(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None
 
 
 def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
-    """Weights from torch hub's cache, or from `url` into it; the checksum in the file's name is verified either way.
+    """Weights from torch hub's cache, or from `url` into it; the checksum in the file's name is verified
+    either way.
 
     Returns the state dict and the file's SHA-256.
 
     Raises:
-        WeightsError: no network and no cached file, or a wrong checksum. The message names the file and its place.
+        WeightsError: no network and no cached file, or a wrong checksum. The message names the file and its
+        place.
     """
     name = Path(urlparse(url).path).name
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -181,8 +185,9 @@ def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
     digest = file_sha256(place)
     expected = re.search(r"-([0-9a-f]{8,})\.", name)
     if expected is None or not digest.startswith(expected[1]):
+        promised = expected[1] if expected else "none"
         raise WeightsError(
-            f"{place} has checksum {digest[:16]}..., its name promises {expected[1] if expected else 'none'}: "
+            f"{place} has checksum {digest[:16]}..., its name promises {promised}: "
             "the file is damaged or another one. Delete it and run again"
         )
     return read_checkpoint(place)["state_dict"], digest

@@ -1,7 +1,7 @@
 """Reads the groups of params.yaml that a stage names, and nothing else.
 
-A stage states what it reads in one constant, `{"train": TrainParams, "data.classes": ClassSet}`; the pydantic model of
-each group stands in the module that uses it.
+A stage states what it reads in one constant, `{"train": TrainParams, "data.classes": ClassSet}`; the pydantic
+model of each group stands in the module that uses it.
 """
 
 from collections.abc import Mapping
@@ -49,11 +49,12 @@ def load(path: Path) -> dict[str, Any]:
 def read(path: Path, groups: Mapping[str, Any], **names: str) -> dict[str, Any]:
     """Validated values of `groups`, a dict from dotted key to type.
 
-    A key may hold a placeholder: `"runs.{run}"` with `run="run2"` reads `runs.run2`; the result keeps the key as
-    written in `groups`.
+    A key may hold a placeholder: `"runs.{run}"` with `run="run2"` reads `runs.run2`; the result keeps the key
+    as written in `groups`.
 
     Raises:
-        ParamsError: a missing or unknown key, or a value of the wrong type; the message holds the key's full path.
+        ParamsError: a missing or unknown key, or a value of the wrong type; the message holds the key's full
+        path.
     """
     content = load(path)
     values: dict[str, Any] = {}

@@ -1,4 +1,5 @@
-"""Figures: measurements in, PNG or JPEG bytes out. Colours tell apart for the colour-blind (Okabe-Ito, cividis)."""
+"""Figures: measurements in, PNG or JPEG bytes out. Colours tell apart for the colour-blind (Okabe-Ito,
+cividis)."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rafce.taxonomy import display
 
@@ -35,7 +37,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], titles: Mapping[str, st
         )
         axes.plot(frame.epoch, 100 * frame.train_accuracy, color=colour, ls="--", lw=1)
     axes.set(xlabel="Epoch", ylabel="Accuracy, %", title="Solid: validation. Dashed: train. Clean images")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return _png(figure)
@@ -112,7 +114,8 @@ def gallery(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples:
     """Right (left half) and wrong (right half) examples of each class, image beside overlay, as JPEG.
 
     Args:
-        rows: dicts with `label`, `predicted`, `probability`, `right`, `image` (uint8 [H, W, 3]), `heat` (float [H, W]).
+        rows: dicts with `label`, `predicted`, `probability`, `right`, `image` (uint8 [H, W, 3]), `heat`
+        (float [H, W]).
     """
     columns = 4 * examples
     figure, axes = plt.subplots(

@@ -1,4 +1,5 @@
-"""From the metrics of all runs to the summary, the sentences of the report, and the report as Markdown and HTML."""
+"""From the metrics of all runs to the summary, the sentences of the report, and the report as Markdown and
+HTML."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -99,8 +100,8 @@ def class_bias(
 ) -> dict[str, Any]:
     """How a run treats frequent and rare classes, on validation.
 
-    Returns recall of the most and least frequent training class, the share of predictions and of images that fall on
-    the three most frequent classes, and the classes never predicted.
+    Returns recall of the most and least frequent training class, the share of predictions and of images that
+    fall on the three most frequent classes, and the classes never predicted.
     """
     confusion = np.array(run["selected"]["val"]["confusion"])
     by_count = sorted(classes, key=lambda c: -train_counts[c])
@@ -120,9 +121,11 @@ def class_bias(
 
 
 def confusions(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) -> dict[str, Any]:
-    """The most frequent confusions of a run on validation, and how many errors share a basic emotion with the truth.
+    """The most frequent confusions of a run on validation, and how many errors share a basic emotion with the
+    truth.
 
-    `expected` is that share if each wrong answer had been drawn with the frequencies of the run's own predictions.
+    `expected` is that share if each wrong answer had been drawn with the frequencies of the run's own
+    predictions.
     """
     confusion = np.array(run["selected"]["val"]["confusion"], float)
     wrong = confusion * (1 - np.eye(len(classes)))
@@ -192,7 +195,8 @@ def claims(study: Study) -> list[Claim]:
         forgetting = next(v for v in study.runs["run3"]["verdicts"] if v["name"] == "catastrophic forgetting")
         found.append(
             Claim(
-                "Run 3 forgets catastrophically (validation 31 %): fine-tuning destroyed what was pre-trained",
+                "Run 3 forgets catastrophically (validation 31 %): fine-tuning destroyed what was "
+                "pre-trained",
                 forgetting["evidence"],
                 forgetting["outcome"],
             )
@@ -255,7 +259,8 @@ def _bias_claims(study: Study) -> list[Claim]:
         found.append(
             Claim(
                 "Angrily disgusted is a rare class",
-                f"number {rank} of {len(train_counts)} by training images here ({train_counts[name]}), number "
+                f"number {rank} of {len(train_counts)} by training images here ({train_counts[name]}), "
+                f"number "
                 f"{published} of 14 in RAF-CE as published ({RAFCE_COUNTS[name][0]})",
                 "contradicted"
                 if rank <= 3
@@ -306,14 +311,14 @@ def html_report(study: Study, figures: Mapping[str, bytes], galleries: Mapping[s
     """The report as one self-contained HTML file.
 
     Args:
-        figures: file name under `plots/` -> PNG bytes. galleries: run -> JPEG bytes.
+        figures: path from the root -> PNG bytes. galleries: run -> JPEG bytes.
     """
     body = markdown.markdown(
         _environment().get_template("report.md.j2").render(facts(study), html=True),
         extensions=["tables", "toc"],
     )
     for name, picture in figures.items():
-        body = body.replace(f'src="../plots/{name}"', f'src="{_data_uri(picture, "png")}"')
+        body = body.replace(f'src="../{name}"', f'src="{_data_uri(picture, "png")}"')
     for name, picture in galleries.items():
         body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(picture, "jpeg")}"')
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")

@@ -27,11 +27,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
     """All scores of one split.
 
     Args:
-        labels: int [N]. probabilities: float [N, C], rows sum to one. classes: C names, in the order of the columns.
+        labels: int [N]. probabilities: float [N, C], rows sum to one. classes: C names, in the order of the
+        columns.
 
     Returns:
-        `images`, `loss` (mean cross-entropy), `accuracy`, `macro_f1`, `per_class` (name -> precision, recall, f1,
-        support) and `confusion` (counts, rows true, columns predicted).
+        `images`, `loss` (mean cross-entropy), `accuracy`, `macro_f1`, `per_class` (name -> precision, recall,
+        f1, support) and `confusion` (counts, rows true, columns predicted).
     """
     predicted = probabilities.argmax(1)
     order = range(len(classes))

@@ -1,7 +1,7 @@
 """Emotion classes and their order. This module is the only place where an order of classes is decided.
 
-Every label file, folder name, confusion axis, report table and weight file takes its names and their order from here,
-so that an id can never be read in another order than the one it was written in.
+Every label file, folder name, confusion axis, report table and weight file takes its names and their order
+from here, so that an id can never be read in another order than the one it was written in.
 """
 
 from typing import Final, Literal
@@ -92,7 +92,8 @@ _STEM: Final = {
 
 
 def compound_classes(name: ClassSet) -> tuple[str, ...]:
-    """Class names of a class set, in the order of the model's outputs: RAF-CE's order, less what the set lacks."""
+    """Class names of a class set, in the order of the model's outputs: RAF-CE's order, less what the set
+    lacks."""
     if name == "rafce14":
         return COMPOUND
     return tuple(c for c in COMPOUND if c not in NOT_IN_RAFDB)

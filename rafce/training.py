@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from sklearn.metrics import f1_score
 from torchvision.models import ResNet
 from tqdm import tqdm
@@ -28,16 +28,33 @@ class TrainingError(RuntimeError):
     """Training that cannot start or go on; the message names the knob or the step."""
 
 
-class TrainParams(Group):
-    """What all runs share. `image_size`: side in pixels; `threads`: CPU threads, part of the result's identity."""
+class InferenceParams(Group):
+    """The keys of `train` that scoring images needs; the others are ignored.
+
+    `image_size`: side in pixels; `threads`: CPU threads, which decide the rounding.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     image_size: int = Field(ge=32, le=1024)
-    epochs: int = Field(ge=1)
+    precision: Precision
+    threads: int = Field(ge=1)
+
+
+class OptimisationParams(InferenceParams):
+    """The keys of `train` that every training needs, pretraining too."""
+
     batch_size: int = Field(ge=2)
     optimizer: Literal["adam", "adamw", "sgd"]
     weight_decay: float = Field(ge=0)
-    precision: Precision
-    threads: int = Field(ge=1)
+
+
+class TrainParams(OptimisationParams):
+    """The whole group `train`: what all runs share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: int = Field(ge=1)
 
 
 class LearningRates(Group):
@@ -60,7 +77,8 @@ class RunParams(Group):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of the training history. Losses are mean cross-entropies; accuracies are on clean images in eval mode."""
+    """One row of the training history. Losses are mean cross-entropies; accuracies are on clean images in
+    eval mode."""
 
     epoch: int
     train_loss: float
@@ -91,7 +109,8 @@ def prepare_device(threads: int) -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
     """The number format of the matrix products.
 
-    `auto`: bfloat16 on CPUs with AVX512-BF16 and on GPUs from compute capability 8.0, float16 on older GPUs, else float32.
+    `auto`: bfloat16 on CPUs with AVX512-BF16 and on GPUs from compute capability 8.0, float16 on older GPUs,
+    else float32.
 
     Raises:
         TrainingError: float16 without a GPU.
@@ -134,7 +153,7 @@ def fit(
     model: ResNet,
     train: Split,
     val: Split,
-    params: TrainParams,
+    params: OptimisationParams,
     run: RunParams,
     seed: int,
     device: torch.device,
@@ -154,7 +173,8 @@ def fit(
     network.freeze(model, run.trainable_parts)
     optimizer = _optimizer(network.parameter_groups(model, run.lr.body, run.lr.head), params)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    # The train accuracy of the curve is taken on as many training images as validation has; `evaluate` scores all.
+    # The train accuracy of the curve is taken on as many training images as validation has; `evaluate` scores
+    # all.
     sample = torch.randperm(len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "curve")))
     sample = sample[: len(val)].sort().values
 
@@ -212,7 +232,7 @@ def history_csv(history: list[Epoch]) -> str:
 def _train_one_epoch(
     model: ResNet,
     train: Split,
-    params: TrainParams,
+    params: OptimisationParams,
     run: RunParams,
     seed: int,
     device: torch.device,
@@ -222,7 +242,8 @@ def _train_one_epoch(
     epoch: int,
     title: str,
 ) -> float:
-    """One pass over the training images in an order of its own; an incomplete last batch is left out. Mean loss."""
+    """One pass over the training images in an order of its own; an incomplete last batch is left out. Mean
+    loss."""
     order = torch.randperm(
         len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     )
@@ -246,7 +267,8 @@ def _train_one_epoch(
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"the loss is {value} at epoch {epoch}, step {step + 1}; lower the learning rates of this run "
+                    f"the loss is {value} at epoch {epoch}, step {step + 1}; lower the learning rates of "
+                    f"this run "
                     "or set train.precision to float32"
                 )
             optimizer.zero_grad(set_to_none=True)
@@ -263,7 +285,7 @@ def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
 
 
-def _optimizer(groups: list[dict[str, Any]], params: TrainParams) -> torch.optim.Optimizer:
+def _optimizer(groups: list[dict[str, Any]], params: OptimisationParams) -> torch.optim.Optimizer:
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,

@@ -17,7 +17,7 @@ from pydantic import Field
 from rafce import diagnosis, images, network, outs, params, scoring, training
 from rafce.params import Group
 from rafce.taxonomy import SPLITS, ClassSet, compound_classes
-from rafce.training import TrainParams
+from rafce.training import InferenceParams
 
 
 class EvaluateParams(Group):
@@ -28,7 +28,7 @@ class EvaluateParams(Group):
 
 PARAMS = {
     "data.classes": ClassSet,
-    "train": TrainParams,
+    "train": InferenceParams,
     "runs.{run}.title": str,
     "evaluate": EvaluateParams,
     "diagnosis": diagnosis.DiagnosisParams,
@@ -92,14 +92,16 @@ def main() -> None:
             ),
         },
     )
-    plots = Path(f"plots/runs/{name}")
-    outs.write_text(plots / "confusion.csv", confusion_csv(at_selected["val"]["confusion"], classes))
-    outs.write_text(plots / "per_class.csv", per_class_csv(at_selected["val"]["per_class"]))
+    outs.write_text(
+        Path(f"plots/runs/{name}/confusion.csv"), confusion_csv(at_selected["val"]["confusion"], classes)
+    )
+    outs.write_text(Path(f"plots/runs/{name}/per_class.csv"), per_class_csv(at_selected["val"]["per_class"]))
     outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
 
 
 def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
-    """One line a validation image, as DVC's confusion template counts them: no image can be told from its line."""
+    """One line a validation image, as DVC's confusion template counts them: no image can be told from its
+    line."""
     lines = [
         f"{true},{predicted}\n"
         for true, row in zip(classes, counts, strict=True)

@@ -12,11 +12,11 @@ from torch import from_numpy
 
 from rafce import attention, images, network, outs, params, render, training
 from rafce.taxonomy import ClassSet, compound_classes
-from rafce.training import TrainParams
+from rafce.training import InferenceParams
 
 PARAMS = {
     "data.classes": ClassSet,
-    "train": TrainParams,
+    "train": InferenceParams,
     "runs.{run}.title": str,
     "gradcam": attention.GradcamParams,
 }
@@ -81,9 +81,10 @@ def main() -> None:
     )
     for row in shown:
         row |= {"image": val.images[row["index"]].permute(1, 2, 0).numpy(), "heat": by_index[row["index"]]}
-    title = f"{values['runs.{run}.title']}: {gradcam.method} at {layer} ({grid} x {grid}), validation images"
+    title = values["runs.{run}.title"]
+    heading = f"{title}: {gradcam.method} at {layer} ({grid} x {grid}), validation images"
     outs.write_bytes(
-        Path(f"plots/runs/{name}/gallery.jpg"), render.gallery(shown, classes, gradcam.examples, title)
+        Path(f"plots/runs/{name}/gallery.jpg"), render.gallery(shown, classes, gradcam.examples, heading)
     )
 
 

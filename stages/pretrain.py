@@ -12,11 +12,12 @@ from pydantic import Field
 from rafce import images, network, outs, params, training
 from rafce.params import Group
 from rafce.taxonomy import BASIC
-from rafce.training import LearningRates, RunParams, TrainParams
+from rafce.training import LearningRates, OptimisationParams, RunParams
 
 
 class BasicEmotionsParams(Group):
-    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it out."""
+    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it
+    out."""
 
     epochs: int = Field(ge=0)
     lr: float = Field(gt=0)
@@ -29,7 +30,7 @@ class PretrainedParams(Group):
     basic_emotions: BasicEmotionsParams
 
 
-PARAMS = {"seed": int, "pretrained": PretrainedParams, "train": TrainParams}
+PARAMS = {"seed": int, "pretrained": PretrainedParams, "train": OptimisationParams}
 DATASET = Path("data/dataset_resnet_224.zip")
 WEIGHTS = Path("data/raw/weights")
 OUT = Path("models/pretrained.pth")
@@ -65,7 +66,8 @@ def main() -> None:
     else:
         if not any(row.role == "basic" for row in images.read_manifest(DATASET)):
             raise images.ImageError(
-                f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it to 0"
+                f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it "
+                f"to 0"
             )
         train_split, val_split = (
             images.load_split(DATASET, BASIC, "basic", s, train.image_size, train.threads)

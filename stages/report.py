@@ -56,14 +56,14 @@ def main() -> None:
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
     outs.write_text(Path("plots/per_class_f1.csv"), report.per_class_csv(study.runs))
     figures = {
-        "training_curves.png": render.training_curves(study.history, study.titles),
-        "confusion_matrices.png": render.confusion_matrices(study.runs, study.classes),
-        "per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts),
-        "attention.png": render.attention_bars(study.attention, study.titles),
-        "resnet_final_confusion_matrix.png": render.final_matrix(study.runs[study.best], study.classes),
+        "plots/training_curves.png": render.training_curves(study.history, study.titles),
+        "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes),
+        "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts),
+        "plots/attention.png": render.attention_bars(study.attention, study.titles),
+        "plots/resnet_final_confusion_matrix.png": render.final_matrix(study.runs[study.best], study.classes),
     }
     for name, picture in figures.items():
-        outs.write_bytes(Path("plots") / name, picture)
+        outs.write_bytes(Path(name), picture)
     galleries = {name: Path(f"plots/runs/{name}/gallery.jpg").read_bytes() for name in runs}
     outs.write_text(Path("report/report.md"), report.markdown_report(study))
     outs.write_text(Path("report/report.html"), report.html_report(study, figures, galleries))

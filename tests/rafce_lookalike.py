@@ -1,4 +1,4 @@
-"""Builds a folder in RAF-CE's official format, quirks included, with any faces; the real ones may not be shared."""
+"""Builds a folder in RAF-CE's official format, quirks included, with any faces; none of theirs."""
 
 import io
 import zipfile
@@ -14,8 +14,8 @@ from rafce.streams import numpy_stream
 from rafce.taxonomy import BASIC, COMPOUND, RAFCE_COUNTS, components
 
 Layout = Literal["folders", "nested", "aligned_zip", "zip", "original"]
-"""`folders`: EmoLabel/*.txt, aligned/. `nested`: label files on top, aligned/aligned/. `aligned_zip`: label files
-on top, aligned.zip. `zip`: RAF-CE.zip holding EmoLabel/ and aligned.zip. `original`: EmoLabel/*.txt, original/."""
+"""`folders`: EmoLabel/ and aligned/. `nested`: label files on top, aligned/aligned/. `aligned_zip`: label
+files on top, aligned.zip. `zip`: RAF-CE.zip of EmoLabel/ and aligned.zip. `original`: EmoLabel/, original/"""
 
 Face = Callable[[int, str], Image.Image]
 """Draws face `index` (0, 1, ...) of class `label`; any size, 100 x 100 in RAF-CE's aligned set."""

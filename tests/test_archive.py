@@ -1,6 +1,5 @@
 """Claims about `rafce.archive`: what is inside is found, what is unsafe is refused."""
 
-import io
 import stat
 import zipfile
 from pathlib import Path
@@ -145,8 +144,7 @@ def test_a_missing_folder_and_a_dangling_link_are_errors(tmp_path: Path) -> None
 
 
 def test_reading_is_over_after_close(tmp_path: Path) -> None:
-    stream = io.BytesIO(zipped({"x": b"x"}))
-    _write(tmp_path / "a.zip", stream.getvalue())
+    _write(tmp_path / "a.zip", zipped({"x": b"x"}))
     opened = Archive(tmp_path)
     opened.close()
     with pytest.raises((ArchiveError, ValueError)):

@@ -23,8 +23,10 @@ def open_archive(folder: Path) -> Iterator[Archive]:
         except BaseException:
             archive.close()
             raise
-    except (ArchiveError, csv.Error) as error:
-        raise SourceError(f"{folder}: {error}") from error
+    except ArchiveError as error:
+        raise SourceError(str(error)) from error
+    except csv.Error as error:
+        raise SourceError(f"{folder}: a CSV file there is damaged ({error}); fetch it again") from error
 
 
 def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -36,8 +38,12 @@ def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
     with archive:
         try:
             yield from samples
-        except (ArchiveError, csv.Error) as error:
-            raise SourceError(f"{archive.folder}: {error}") from error
+        except ArchiveError as error:
+            raise SourceError(str(error)) from error
+        except csv.Error as error:
+            raise SourceError(
+                f"{archive.folder}: a CSV file there is damaged ({error}); fetch it again"
+            ) from error
 
 
 def only_file(archive: Archive, basename: str) -> str | None:

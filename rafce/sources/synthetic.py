@@ -189,14 +189,14 @@ def _shuffled(counts: dict[str, int], seed: int, role: str, split: str) -> list[
 
 def intensities(face: Planned, prototypes: Prototypes, seed: int) -> dict[int, float]:
     """True intensity in [0, 1] of every action unit of a face, without drawing it."""
-    return _express(face.label, prototypes, _stream(face, seed))
+    return express(face.label, prototypes, _stream(face, seed))
 
 
 def _stream(face: Planned, seed: int) -> np.random.Generator:
     return numpy_stream(seed, "synthetic", face.role, face.split, face.index)
 
 
-def _express(label: str, prototypes: Prototypes, rng: np.random.Generator) -> dict[int, float]:
+def express(label: str, prototypes: Prototypes, rng: np.random.Generator) -> dict[int, float]:
     """Blend the label's prototypes; any label takes equally many draws, so later ones cannot depend on it."""
     spreads = prototypes.spreads
     draws, noise = rng.random(2), rng.normal(0, spreads.unit_noise, len(ACTION_UNITS))
@@ -213,14 +213,14 @@ def _express(label: str, prototypes: Prototypes, rng: np.random.Generator) -> di
     }
 
 
-def _coded(units: dict[int, float], active_above: float) -> str:
+def coded(units: dict[int, float], active_above: float) -> str:
     """`1+2+12`: the units that a coder would note, or `none`."""
     return "+".join(str(unit) for unit, value in sorted(units.items()) if value > active_above) or "none"
 
 
-def _draw_one(face: Planned, prototypes: Prototypes, seed: int) -> Sample:
+def draw_face(face: Planned, prototypes: Prototypes, seed: int) -> Sample:
     rng = _stream(face, seed)
-    units = _express(face.label, prototypes, rng)
+    units = express(face.label, prototypes, rng)
     picture, regions = draw(appearance(rng), units)
     return Sample(
         source_id=face.source_id,
@@ -229,7 +229,7 @@ def _draw_one(face: Planned, prototypes: Prototypes, seed: int) -> Sample:
         split=face.split,
         content=_png(picture[..., ::-1]),
         suffix=".png",
-        action_units=_coded(units, prototypes.spreads.active_above),
+        action_units=coded(units, prototypes.spreads.active_above),
         group=face.source_id,  # every face is a new person
         regions=_png(regions),
     )
@@ -241,7 +241,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _draw_chunk(faces: Sequence[Planned], prototypes: Prototypes, seed: int) -> list[Sample]:
-    return [_draw_one(face, prototypes, seed) for face in faces]
+    return [draw_face(face, prototypes, seed) for face in faces]
 
 
 def _cores() -> int:

@@ -1,0 +1,112 @@
+"""Shared fixtures: small datasets, and copies of the repository in which the real pipeline runs."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rafce import images, manifest, outs
+from rafce.manifest import Row
+from rafce.taxonomy import BASIC, SPLITS, compound_classes
+
+ROOT = Path(__file__).parent.parent
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def class_picture(index: int, number: int, size: int = 48) -> bytes:
+    """A noisy picture that shows its class: a bright bar whose place depends on the class."""
+    pixels = np.random.default_rng(100 * index + number).integers(0, 80, (size, size, 3), np.uint8)
+    start = 4 * index
+    pixels[:, start : start + 4] = 255
+    return png(pixels)
+
+
+def write_dataset(path: Path, per_class: int = 3, size: int = 48) -> list[Row]:
+    """A dataset zip with `per_class` pictures of each class of rafdb11 and each basic emotion in every split."""
+    rows = []
+    with zipfile.ZipFile(path, "w") as archive:
+        for role, labels in (("compound", compound_classes("rafdb11")), ("basic", BASIC)):
+            for number, split in enumerate(SPLITS):
+                for index, label in enumerate(labels):
+                    for i in range(per_class):
+                        name = f"images/{role}/{split}/{label}/{index:02d}_{i}.png"
+                        outs.add_to_zip(archive, name, class_picture(index, 10 * number + i, size))
+                        rows.append(
+                            Row(name, label, role, split, "", "", "", "", f"{role}{split}{index}_{i}")
+                        )
+        outs.add_to_zip(archive, images.MANIFEST, manifest.write(rows).encode())
+    return rows
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("dataset") / "dataset_resnet_224.zip"
+    write_dataset(path)
+    return path
+
+
+class Study:
+    """A copy of the repository's tracked files in a folder and a git history of its own, where `dvc` runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = self._run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT)
+        outs_of_study = ("dvc.lock", "metrics/", "plots/", "report/", "models/")
+        for name in listed.split("\0"):
+            if name and (ROOT / name).is_file() and not name.startswith(outs_of_study):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.git("init", "-q")
+        self.commit("start")
+
+    def params(self, *replacements: tuple[str, str]) -> None:
+        """Replace text in params.yaml; each text must stand there."""
+        path = self.folder / "params.yaml"
+        text = path.read_text()
+        for old, new in replacements:
+            assert old in text, f"{old!r} is not in params.yaml"
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def dvc(self, *arguments: str) -> str:
+        return self._run([sys.executable, "-m", "dvc", *arguments], self.folder)
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+        return self._run(["git", *identity, *arguments], self.folder)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    @staticmethod
+    def _run(command: list[str], folder: Path) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+
+TINY = (
+    ("synthetic: {seed: 0, train: 800, val: 250, test: 250, basic: 800}",
+     "synthetic: {seed: 0, train: 64, val: 33, test: 33, basic: 64}"),
+    ("basic_emotions: {epochs: ", "basic_emotions: {epochs: 1} #"),
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""dvc.yaml against the code: a stage's deps, params and outs are exactly what its script imports, reads and writes."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from tools.closure import ROOT, closure, imports
+
+STAGES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage)
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
+}
+CODE = ("rafce/", "stages/")
+
+
+def paths(entries: list[Any]) -> list[str]:
+    """Paths of a deps, outs or plots list, run placeholders as `{run}`."""
+    return [re.sub(r"\$\{key}", "{run}", e if isinstance(e, str) else next(iter(e))) for e in entries]
+
+
+def data_paths_in(script: Path) -> set[str]:
+    """Every path under the data folders that a stage's script names; a name in an f-string is the run's."""
+    found = set()
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(part.value if isinstance(part, ast.Constant) else "{run}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        if re.fullmatch(r"(data|models|metrics|plots|report)/[\w{}./]+", text):
+            found.add(text)
+    # constants inside an f-string are visited on their own, too: drop those that are only its beginning
+    return {
+        f for f in found if not any(o != f and o.startswith(f + "{") for o in found) and not f.endswith("/")
+    }
+
+
+def covers(path: str, other: str) -> bool:
+    return other == path or other.startswith(path.rstrip("/") + "/")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_dependencies_are_the_import_closure_of_the_script(name: str) -> None:
+    listed = [d for d in paths(STAGES[name]["deps"]) if d.startswith(CODE)]
+    assert listed == closure(f"stages/{name}.py"), "run `make deps`"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_data_dependencies_and_outs_are_the_paths_the_script_names(name: str) -> None:
+    stage = STAGES[name]
+    declared = [p for p in paths(stage["deps"]) if not p.startswith(CODE)]
+    declared = [re.sub(r"/\$\{data\.source}$", "", p) for p in declared]
+    declared += paths(stage.get("outs", [])) + paths(stage.get("plots", []))
+    named = data_paths_in(ROOT / "stages" / f"{name}.py")
+    assert {n for n in named if not any(covers(d, n) for d in declared)} == set(), (
+        "read or written, not declared"
+    )
+    assert {d for d in declared if not any(covers(d, n) for n in named)} == set(), (
+        "declared, not read or written"
+    )
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_are_exactly_what_the_script_reads(name: str) -> None:
+    module = importlib.import_module(f"stages.{name}")
+    groups: dict[str, Any] = getattr(module, "PARAMS", {})
+    expected = []
+    for key, kind in groups.items():
+        key = key.replace("{run}", "${key}")
+        partial = (
+            isinstance(kind, type) and issubclass(kind, BaseModel) and kind.model_config["extra"] == "ignore"
+        )
+        expected += [f"{key}.{field}" for field in kind.model_fields] if partial else [key]
+    assert sorted(STAGES[name].get("params", [])) == sorted(expected)
+    source = (ROOT / "stages" / f"{name}.py").read_text()
+    for key in groups:
+        uses = (
+            len(re.findall(re.escape(f'"{key}"'), source))
+            + source.count("study.params")
+            + source.count("params=values")
+        )
+        assert uses >= 2, f"{name} reads {key} and does not use it"
+
+
+def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:
+    for name, stage in STAGES.items():
+        outs = paths(stage.get("outs", [])) + paths(stage.get("plots", []))
+        for dep in paths(stage["deps"]):
+            assert not any(covers(dep, out) for out in outs), f"{name} depends on {dep}"
+
+
+def test_nothing_that_shows_or_names_a_person_is_an_out_in_git() -> None:
+    for stage in STAGES.values():
+        for entry in stage.get("outs", []) + stage.get("plots", []):
+            path, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
+            if not options.get("cache", True):
+                assert path.endswith((".json", ".csv", ".png", ".md")), path
+                assert "gallery" not in path and not path.startswith(("data/", "models/")), path
+            else:
+                assert path.startswith(("data/", "models/")) or path.endswith((".jpg", ".html")), path
+
+
+def test_library_does_not_import_stages_tools_or_dvc() -> None:
+    for file in (ROOT / "rafce").rglob("*.py"):
+        assert not [f for f in imports(str(file.relative_to(ROOT))) if f.startswith("stages/")], file
+        text = file.read_text()
+        assert not re.search(r"^\s*(import|from) (dvc|dvclive|tools|argparse)\b", text, re.M), file
+
+
+def test_library_has_no_import_cycle() -> None:
+    def visit(file: str, trail: tuple[str, ...]) -> None:
+        assert file not in trail, " -> ".join((*trail, file))
+        for other in sorted(imports(file)):
+            if other != file and not (
+                other.endswith("__init__.py") and file.startswith(other[: -len("__init__.py")])
+            ):
+                visit(other, (*trail, file))
+
+    for script in sorted((ROOT / "stages").glob("*.py")):
+        visit(f"stages/{script.name}", ())
