@@ -101,10 +101,10 @@ def appearance(rng: np.random.Generator) -> Appearance:
         jaw=rng.normal(0.0, 0.06),
         chin=rng.normal(0.0, 0.055),
         eye_distance=rng.normal(0.42, 0.028),
-        eye_size=rng.normal(1.0, 0.11),
+        eye_size=rng.normal(1.12, 0.09),
         eye_tilt=rng.normal(0.02, 0.02),
         brow_height=rng.normal(0.0, 0.025),
-        brow_thickness=rng.uniform(0.04, 0.085),
+        brow_thickness=rng.uniform(0.055, 0.1),
         brow_arch=rng.normal(0.0, 0.025),
         brow_slant=rng.normal(0.0, 0.022),
         nose_width=rng.normal(0.21, 0.025),
@@ -126,19 +126,19 @@ def appearance(rng: np.random.Generator) -> Appearance:
         glasses=bool(rng.random() < 0.1),
         freckles=bool(rng.random() < 0.15),
         gaze=rng.normal(0.0, 0.018),
-        roll=float(np.radians(np.clip(rng.normal(0, 4.5), -10, 10))),
+        roll=float(np.radians(np.clip(rng.normal(0, 6), -10, 10))),
         yaw=rng.uniform(-0.25, 0.25),
         pitch=rng.uniform(-0.12, 0.12),
-        scale=rng.uniform(1.0, 1.18),
-        shift_x=rng.uniform(-6, 6),
-        shift_y=rng.uniform(-6, 6),
+        scale=rng.uniform(0.95, 1.2),
+        shift_x=rng.uniform(-12, 12),
+        shift_y=rng.uniform(-12, 12),
         light_angle=rng.uniform(-np.pi, np.pi),
-        light_strength=rng.uniform(0.0, 0.45),
-        brightness=rng.uniform(0.8, 1.15),
+        light_strength=rng.uniform(0.0, 0.6),
+        brightness=rng.uniform(0.7, 1.2),
         contrast=rng.uniform(0.85, 1.2),
         tint=rng.normal(1.0, 0.035, 3),
-        blur=rng.uniform(0.0, 1.1),
-        noise=rng.uniform(1.0, 6.0),
+        blur=rng.uniform(0.0, 0.9),
+        noise=rng.uniform(1.0, 5.0),
         texture_seed=int(rng.integers(2**62)),
     )
 
@@ -404,7 +404,7 @@ def _folds(canvas: Canvas, person: Appearance, au: Units) -> Pixels:
     def fold(points: Sequence[tuple[float, float]] | Points, strength: float, width: float = 0.035) -> None:
         if strength > 0.04:
             line = [canvas.pixels(curve(points))]
-            value = round(128 - 48 * min(strength, 1.0))
+            value = round(128 - 62 * min(strength, 1.0))
             cv2.polylines(shade, line, False, value, canvas.thickness(width), cv2.LINE_AA, _SHIFT)
 
     _forehead_folds(fold, person, au)

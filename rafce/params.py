@@ -66,7 +66,7 @@ def read(path: Path, groups: Mapping[str, Any], **names: str) -> dict[str, Any]:
                 raise ParamsError(f"{path}: key {key!r} is missing")
             node = node[part]
         try:
-            values[pattern] = TypeAdapter(kind).validate_python(node)
+            values[pattern] = TypeAdapter(kind).validate_python(node, strict=True)
         except ValidationError as error:
             details = "; ".join(
                 ".".join([key, *map(str, e["loc"])]) + f": {e['msg']} (got {e['input']!r})"

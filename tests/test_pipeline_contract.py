@@ -1,4 +1,5 @@
-"""dvc.yaml against the code: a stage's deps, params and outs are exactly what its script imports, reads and writes."""
+"""dvc.yaml against the code: a stage's deps, params and outs are exactly what its script imports, reads and
+writes."""
 
 import ast
 import importlib

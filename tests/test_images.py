@@ -1,0 +1,183 @@
+"""Images: decoded upright to RGB, squared once, loaded with the labels of the class order."""
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import class_picture, png
+from PIL import Image
+
+from rafce import images, manifest, outs
+from rafce.images import ImageError
+from rafce.manifest import Row
+from rafce.taxonomy import BASIC, compound_classes
+
+ORIENTATION = 0x0112
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def opened(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def bands(vertical: bool = False) -> Image.Image:
+    """Three 40 px squares in a row (or a column): red, green, blue."""
+    image = Image.new("RGB", (40, 120) if vertical else (120, 40))
+    for i, colour in enumerate(COLOURS.values()):
+        image.paste(colour, (0, 40 * i, 40, 40 * i + 40) if vertical else (40 * i, 0, 40 * i + 40, 40))
+    return image
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_finished_image_passes_through_byte_for_byte(kind: str) -> None:
+    finished = encoded(noise(32, 32), kind, **({"quality": 71} if kind == "JPEG" else {}))
+    assert images.to_square(finished, "a", 32) == finished
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize("size", [(50, 40), (20, 20), (32, 48)])
+def test_squaring_twice_changes_nothing_more(kind: str, size: tuple[int, int]) -> None:
+    once = images.to_square(encoded(noise(*size), kind), "a", 32)
+    assert opened(once).size == (32, 32)
+    assert images.to_square(once, "a", 32) == once
+
+
+@pytest.mark.parametrize(
+    ("kind", "becomes"), [("JPEG", "JPEG"), ("PNG", "PNG"), ("BMP", "PNG"), ("GIF", "PNG")]
+)
+def test_jpeg_stays_jpeg_and_all_else_becomes_png(kind: str, becomes: str) -> None:
+    assert opened(images.to_square(encoded(noise(40, 40), kind), "a", 32)).format == becomes
+
+
+def test_a_wide_and_a_tall_picture_keep_their_middle() -> None:
+    for vertical in (False, True):
+        square = opened(images.to_square(encoded(bands(vertical), "PNG"), "a", 32))
+        colour = np.array(square).reshape(-1, 3).astype(int)
+        assert np.abs(colour - COLOURS["green"]).max() < 20  # resampling looks a little past the crop
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA"])
+@pytest.mark.parametrize("size", [32, 40])
+def test_every_mode_becomes_rgb_even_where_the_size_is_right_already(mode: str, size: int) -> None:
+    square = opened(images.to_square(encoded(noise(size, size).convert(mode), "PNG"), "a", 32))
+    assert (square.mode, square.size) == ("RGB", (32, 32))
+
+
+def test_a_grey_picture_keeps_its_values_in_all_three_channels() -> None:
+    grey = noise(32, 32).convert("L")
+    square = np.array(opened(images.to_square(encoded(grey, "PNG"), "a", 32)))
+    assert all(np.array_equal(square[..., i], np.array(grey)) for i in range(3))
+
+
+def test_a_photograph_is_turned_upright_by_its_exif_note_and_the_note_is_gone() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # the camera was turned: the first row is the right-hand side
+    half = Image.new("RGB", (32, 32), "black")
+    half.paste("white", (0, 0, 32, 16))
+    square = opened(images.to_square(encoded(half, "JPEG", exif=exif, quality=95), "a", 32))
+    pixels = np.array(square.convert("L"))
+    assert pixels[:, 24:].min() > 200
+    assert pixels[:, :8].max() < 50
+    assert square.getexif().get(ORIENTATION, 1) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_truncated_image_is_an_error_that_names_the_file(kind: str) -> None:
+    content = encoded(noise(64, 64), kind)
+    with pytest.raises(ImageError, match=r"folder/a\.jpg: cannot be read as an image"):
+        images.to_square(content[: len(content) // 2], "folder/a.jpg", 32)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+def test_what_is_no_image_is_an_error_that_names_the_file(content: bytes) -> None:
+    with pytest.raises(ImageError, match=r"folder/a\.jpg: cannot be read as an image"):
+        images.decode(content, "folder/a.jpg")
+    with pytest.raises(ImageError, match=r"folder/a\.png: cannot be read as a region map"):
+        images.resize_regions(content, "folder/a.png", 32)
+
+
+def test_the_pixel_hash_is_of_the_pixels_and_their_shape_not_of_the_file() -> None:
+    image = noise(32, 32)
+    same = images.decode(encoded(image, "BMP"), "a")
+    assert images.pixel_hash(same) == images.pixel_hash(images.decode(encoded(image, "PNG"), "a"))
+    assert images.pixel_hash(same) != images.pixel_hash(noise(32, 32, seed=1))
+    flat = [Image.new("RGB", size) for size in ((16, 64), (64, 16))]
+    assert images.pixel_hash(flat[0]) != images.pixel_hash(flat[1])
+
+
+@pytest.mark.parametrize("size", [(160, 160), (90, 60), (20, 20)])
+def test_region_maps_keep_their_values_and_are_cropped_like_their_picture(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).choice(np.array([0, 3, 7], np.uint8), size[::-1])
+    resized = opened(images.resize_regions(encoded(Image.fromarray(values), "PNG"), "a", 32))
+    assert (resized.mode, resized.size) == ("L", (32, 32))
+    assert set(np.unique(resized)) == {0, 3, 7}
+    marked = np.array(bands())[..., 1] // 255 * 5  # 5 where the picture is green
+    resized = opened(images.resize_regions(encoded(Image.fromarray(marked), "PNG"), "a", 32))
+    assert set(np.unique(resized)) == {5}
+
+
+@pytest.mark.parametrize("name", ["rafdb11", "rafce14"])
+def test_labels_follow_the_order_of_the_classes(dataset: Path, name: str) -> None:
+    for classes in (compound_classes(name), compound_classes(name)[::-1]):
+        split = images.load_split(dataset, classes, "compound", "val", 32, 2)
+        assert split.classes == classes
+        assert len(split) == 33
+        assert [classes[i] for i in split.labels] == [row.label for row in split.rows]
+        assert {(row.role, row.split) for row in split.rows} == {("compound", "val")}
+
+
+def test_every_image_lies_beside_its_own_label(dataset: Path) -> None:
+    """The place of the bright bar in a picture tells its class."""
+    split = images.load_split(dataset, BASIC, "basic", "train", 48, 2)
+    assert (split.images.dtype, split.images.shape) == (torch.uint8, (21, 3, 48, 48))
+    columns = (split.images.amin((1, 2)) == 255).int()
+    assert torch.equal(columns.argmax(1), 4 * split.labels)
+
+
+def test_images_of_left_out_classes_are_not_loaded(dataset: Path) -> None:
+    split = images.load_split(dataset, ("Sadly_Angry", "Happily_Surprised"), "compound", "train", 32, 1)
+    assert [row.label for row in split.rows] == ["Happily_Surprised"] * 3 + ["Sadly_Angry"] * 3
+    assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_a_split_without_images_of_the_classes_is_an_error(dataset: Path) -> None:
+    with pytest.raises(ImageError, match=r"no compound image in split test; check data\.source"):
+        images.load_split(dataset, ("Happily_Sad",), "compound", "test", 32, 1)
+
+
+def test_a_broken_image_in_the_dataset_is_named_with_the_zip(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.zip"
+    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
+    with zipfile.ZipFile(path, "w") as archive:
+        outs.add_to_zip(archive, row.image, class_picture(0, 0)[:900])
+        outs.add_to_zip(archive, images.MANIFEST, manifest.write([row]).encode())
+    with pytest.raises(ImageError, match=r"dataset\.zip:images/a\.png"):
+        images.load_split(path, ("Sadly_Angry",), "compound", "train", 32, 2)
+
+
+def test_region_maps_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.zip"
+    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
+    rows = [replace(row, image=f"images/{i}.png", regions=f"regions/{i}.png") for i in range(3)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, each in enumerate(rows):
+            outs.add_to_zip(archive, each.regions, png(np.full((48, 48), i, np.uint8)))
+    maps = images.load_regions(path, rows[::-1], 32)
+    assert (maps.dtype, maps.shape) == (np.uint8, (3, 32, 32))
+    assert [np.unique(m).tolist() for m in maps] == [[2], [1], [0]]

@@ -1,0 +1,293 @@
+"""Training: byte-identical when repeated, each random stream on its own, and faults told where they are.
+
+The loop is the same for every ResNet with torchvision's part names, so most tests use a shallow one.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock
+
+from rafce import network, outs, training
+from rafce.images import Split
+from rafce.manifest import Row
+from rafce.network import PARTS, DropoutLinear
+from rafce.training import Epoch, Fitted, OptimisationParams, RunParams, TrainingError
+
+CPU = torch.device("cpu")
+CLASSES = ("Sadly_Fearful", "Sadly_Angry", "Sadly_Surprised")
+
+
+def shallow(dropout: float = 0.0, classes: int = 3) -> ResNet:
+    """A ResNet of one basic block a layer, always with the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=classes)
+        model.fc = DropoutLinear(512, classes, dropout)
+    return model.to(memory_format=torch.channels_last)
+
+
+def split(images: int, seed: int = 0) -> Split:
+    """Noise in which the brightest channel tells the class."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(images) % 3
+    pixels = torch.randint(0, 120, (images, 3, 32, 32), generator=generator)
+    pixels[torch.arange(images), labels] += 130
+    rows = [Row(f"{i}.png", CLASSES[c], "compound", "train", "", "", "", "", str(i)) for i, c in enumerate(labels)]
+    return Split(rows, CLASSES, pixels.to(torch.uint8), labels)
+
+
+TRAIN, VAL = split(11), split(6, seed=1)
+
+
+def params(**changes: Any) -> OptimisationParams:
+    values = {
+        "image_size": 32,
+        "precision": "float32",
+        "threads": 1,
+        "batch_size": 4,
+        "optimizer": "adam",
+        "weight_decay": 0.0,
+    }
+    return OptimisationParams(**values | changes)
+
+
+def regime(body: float = 1e-3, head: float = 1e-3, **changes: Any) -> RunParams:
+    values = {
+        "title": "Any",
+        "trainable_parts": list(PARTS),
+        "lr": {"body": body, "head": head},
+        "mixup_alpha": 0.0,
+        "dropout": 0.0,
+        "augmentation": "none",
+    }
+    return RunParams(**values | changes)
+
+
+def fit(
+    model: ResNet, run: RunParams, epochs: int = 1, seed: int = 0, train: Split = TRAIN, **changes: Any
+) -> Fitted:
+    return training.fit(model, train, VAL, params(**changes), run, seed, CPU, epochs, lambda epoch: None)
+
+
+FULL = {"mixup_alpha": 0.4, "dropout": 0.5, "augmentation": "standard"}
+
+
+def weights_of(fitted: Fitted, path: Path) -> bytes:
+    outs.write_torch(path, {"selected": fitted.selected_state, "last": fitted.last_state})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_twice_gives_the_same_bytes_whatever_the_global_generator_holds(
+    tmp_path: Path, precision: str
+) -> None:
+    found = []
+    for i in range(2):
+        torch.manual_seed(1000 + i)
+        fitted = fit(shallow(dropout=0.5), regime(**FULL), epochs=2, precision=precision)
+        found.append((training.history_csv(fitted.history), weights_of(fitted, tmp_path / f"{i}.pth")))
+    assert found[0] == found[1]
+
+
+def test_another_seed_trains_other_weights(tmp_path: Path) -> None:
+    first, second = (weights_of(fit(shallow(), regime(), seed=s), tmp_path / "a.pth") for s in (0, 1))
+    assert first != second
+
+
+def batches_seen(monkeypatch: pytest.MonkeyPatch, run: RunParams, seed: int = 0) -> list[list[int]]:
+    """Which training images each batch of two epochs held, in order."""
+    seen: list[list[int]] = []
+    real = training.augment
+
+    def watched(images: torch.Tensor, draws: torch.Tensor, kind: Any) -> torch.Tensor:
+        known = TRAIN.images.float() / 255
+        seen.append([int((known - image).abs().sum((1, 2, 3)).argmin()) for image in images])
+        return real(images, draws, kind)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "augment", watched)
+        fit(shallow(run.dropout), run, epochs=2, seed=seed)
+    return seen
+
+
+def test_the_order_of_images_does_not_change_with_the_regime(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = batches_seen(monkeypatch, regime())
+    assert batches_seen(monkeypatch, regime(**FULL)) == plain
+    assert batches_seen(monkeypatch, regime(trainable_parts=["head"])) == plain
+    assert batches_seen(monkeypatch, regime(), seed=1) != plain
+
+
+def test_an_epoch_shows_each_image_at_most_once_in_full_batches_and_every_epoch_has_its_own_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = batches_seen(monkeypatch, regime())
+    assert [len(b) for b in seen] == [4] * 4  # 11 images: two batches an epoch, three images left out
+    epochs = [seen[0] + seen[1], seen[2] + seen[3]]
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_each_augmented_image_gets_the_draws_of_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, table = TRAIN.images.float() / 255, training.epoch_draws(0, 1, len(TRAIN))
+
+    def watched(images: torch.Tensor, draws: torch.Tensor, kind: Any) -> torch.Tensor:
+        which = [int((known - image).abs().sum((1, 2, 3)).argmin()) for image in images]
+        assert torch.equal(draws, table[which])
+        return images
+
+    monkeypatch.setattr(training, "augment", watched)
+    fit(shallow(), regime(augmentation="standard"))
+
+
+@pytest.mark.parametrize("knob", FULL)
+def test_every_knob_of_a_regime_changes_what_is_learned(knob: str) -> None:
+    plain = fit(shallow(), regime(), seed=0).last_state
+    run = regime(**{knob: FULL[knob]})
+    changed = fit(shallow(run.dropout), run, seed=0).last_state
+    assert not torch.equal(plain["fc.weight"], changed["fc.weight"])
+
+
+def test_only_the_trainable_parts_are_trained() -> None:
+    model = shallow()
+    before = network.snapshot(model)
+    after = fit(model, regime(trainable_parts=["head"], mixup_alpha=0.4)).last_state
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_an_easy_task_is_learned() -> None:
+    fitted = fit(shallow(), regime(), epochs=6, train=split(48))
+    assert fitted.selected.val_accuracy == 1.0
+    assert fitted.selected.val_macro_f1 == pytest.approx(1.0)
+    assert fitted.history[-1].train_loss < 0.5 * fitted.history[0].train_loss
+
+
+def test_the_resnet50_of_the_study_trains_in_bfloat16() -> None:
+    model = network.build(3, 0.5, seed=0)
+    fitted = fit(model, regime(body=1e-4, **FULL), precision="bfloat16")
+    assert all(v.dtype != torch.bfloat16 for v in fitted.last_state.values())
+    assert 0 < fitted.history[0].train_loss < 10
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, right: list[int]) -> list[Epoch]:
+    """Let validation get so many of its six images right, epoch by epoch."""
+    answers = []
+    for count in right:
+        said = torch.where(torch.arange(6) < count, VAL.labels, (VAL.labels + 1) % 3)
+        answers += [F.one_hot(TRAIN.labels[:6], 3).float(), F.one_hot(said, 3).float()]
+    monkeypatch.setattr(training, "predict_logits", lambda *_: answers.pop(0))
+    return []
+
+
+def test_the_earliest_of_the_best_epochs_on_validation_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, [2, 4, 4, 1])
+    model, states, told = shallow(), [], []
+
+    def on_epoch(epoch: Epoch) -> None:
+        told.append(epoch)
+        states.append(network.snapshot(model))
+
+    fitted = training.fit(model, TRAIN, VAL, params(), regime(), 0, CPU, 4, on_epoch)
+    assert [e.val_accuracy for e in fitted.history] == pytest.approx([2 / 6, 4 / 6, 4 / 6, 1 / 6])
+    assert fitted.selected is fitted.history[1]
+    assert told == fitted.history
+    for state, expected, other in ((fitted.selected_state, 1, 2), (fitted.last_state, 3, 2)):
+        assert all(torch.equal(state[k], states[expected][k]) for k in state)
+        assert not torch.equal(state["fc.weight"], states[other]["fc.weight"])
+
+
+def test_the_history_agrees_with_the_weights_it_was_written_for() -> None:
+    model = shallow()
+    fitted = fit(model, regime(), epochs=2)
+    model.load_state_dict(fitted.last_state)
+    logits = training.predict_logits(model, VAL.images, 4, CPU, torch.float32)
+    last = fitted.history[-1]
+    assert last.val_accuracy == (logits.argmax(1) == VAL.labels).double().mean().item()
+    assert last.val_loss == pytest.approx(F.cross_entropy(logits, VAL.labels).item(), abs=1e-6)
+    assert [e.epoch for e in fitted.history] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_says_where() -> None:
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at epoch 1, step 2; lower the learning rates"):
+        fit(shallow(), regime(body=1e30, head=1e30), optimizer="sgd")
+
+
+def test_a_batch_larger_than_the_split_is_refused_before_training() -> None:
+    with pytest.raises(TrainingError, match=r"train\.batch_size is 12, the train split has 11 images"):
+        fit(shallow(), regime(), batch_size=12)
+
+
+def test_the_largest_possible_batch_is_one_step() -> None:
+    assert len(fit(shallow(), regime(), batch_size=11).history) == 1
+
+
+def test_float16_without_a_gpu_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"train\.precision: float16 needs a GPU"):
+        fit(shallow(), regime(), precision="float16")
+
+
+@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_takes_bfloat16_on_a_cpu_that_has_it(
+    monkeypatch: pytest.MonkeyPatch, has: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    assert training.resolve_precision("auto", CPU) == dtype
+    assert training.resolve_precision("float32", CPU) == torch.float32
+    assert training.resolve_precision("bfloat16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_auto_takes_float16_on_older_gpus_and_bfloat16_from_8_0(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert training.resolve_precision("auto", torch.device("cuda")) == dtype
+    assert training.resolve_precision("float16", torch.device("cuda")) == torch.float16
+
+
+def test_logits_do_not_depend_on_the_size_of_the_batches() -> None:
+    model = shallow(dropout=0.9)
+    model.train()
+    whole = training.predict_logits(model, TRAIN.images, 11, CPU, torch.float32)
+    assert (whole.dtype, whole.shape) == (torch.float32, (11, 3))
+    for size in (1, 4):
+        again = training.predict_logits(model, TRAIN.images, size, CPU, torch.float32)
+        assert torch.allclose(again, whole, atol=1e-4)
+
+
+def test_scoring_changes_nothing_in_the_network() -> None:
+    model = shallow()
+    before = copy.deepcopy(model.state_dict())
+    model.train()
+    training.predict_logits(model, TRAIN.images, 4, CPU, torch.float32)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_the_history_is_a_table_with_a_row_an_epoch() -> None:
+    rows = [Epoch(1, 2.34567891, 0.5, 1.25, 1 / 3, 0.25), Epoch(2, 1.0, 1.0, 0.5, 2 / 3, 0.5)]
+    assert training.history_csv(rows) == (
+        "epoch,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1\n"
+        "1,2.345679,0.5,1.25,0.333333,0.25\n"
+        "2,1.0,1.0,0.5,0.666667,0.5\n"
+    )
+    assert training.history_csv([]).count("\n") == 1
+
+
+def test_the_number_of_threads_is_the_one_asked_for() -> None:
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        device = training.prepare_device(1)
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+        assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
