@@ -127,15 +127,17 @@ def _shares(heat: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, dict[st
 
 
 def gallery_rows(
-    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], examples: int
+    labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, classes: int, examples: int
 ) -> list[dict[str, Any]]:
     """The images a gallery shows: for each class the `examples` most confident right and wrong predictions.
 
+    Args:
+        labels, predicted: int [N]. confidence: float [N], probability of the predicted class.
+
     Returns dicts with `index`, `label`, `predicted`, `probability`, `right`; most confident first.
     """
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     rows = []
-    for label in range(len(classes)):
+    for label in range(classes):
         for right in (True, False):
             found = np.flatnonzero((labels == label) & ((predicted == labels) == right))
             for index in found[np.argsort(-confidence[found], kind="stable")][:examples]:

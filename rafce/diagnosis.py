@@ -38,37 +38,38 @@ def diagnose(
 ) -> list[dict[str, Any]]:
     """Verdicts on one run.
 
+    Underfitting: a low train accuracy that no longer rises. Under-trained: one that still does.
+
     Args:
         train_accuracy, val_accuracy: clean accuracies at the last epoch. curve: train accuracy by epoch.
     """
-    gap = train_accuracy - val_accuracy
+    gap = round(train_accuracy - val_accuracy, 6)
     before = curve[-1 - max(1, len(curve) // 3)] if len(curve) > 1 else None
     rise = None if before is None else curve[-1] - before
     low = train_accuracy < params.underfitting_train_accuracy
-    still = rise is None or rise > params.plateau
-    moved = (
-        "one epoch only"
-        if rise is None
-        else f"train accuracy rose {_percent(rise)} over the last third of epochs"
+    learning = None if rise is None else rise > params.plateau
+    reached = (
+        f"train accuracy at the last epoch {_percent(train_accuracy)}, threshold "
+        f"{_percent(params.underfitting_train_accuracy)}"
     )
+    if rise is None:
+        reached += "; one epoch cannot show whether the run still learns"
+    else:
+        reached += f"; it rose {100 * rise:.1f} points over the last third of epochs"
+
+    def unable(still: bool) -> Outcome:
+        if low and learning is None:
+            return "not measured"
+        return "supported" if low and learning == still else "not supported"
+
     verdicts = [
         Verdict(
             "overfitting",
             "supported" if gap >= params.overfitting_gap else "not supported",
-            f"gap at the last epoch {_percent(gap)}, threshold {_percent(params.overfitting_gap)}",
+            f"gap at the last epoch {100 * gap:.1f} points, threshold {100 * params.overfitting_gap:.1f}",
         ),
-        Verdict(
-            "underfitting",
-            "supported" if low and not still else "not supported",
-            f"train accuracy at the last epoch {_percent(train_accuracy)}, threshold "
-            f"{_percent(params.underfitting_train_accuracy)}; {moved}"
-            + (": still learning, so it is under-trained rather than unable to fit" if low and still else ""),
-        ),
-        Verdict(
-            "under-trained",
-            "supported" if low and still else "not supported",
-            f"train accuracy at the last epoch {_percent(train_accuracy)}; {moved}",
-        ),
+        Verdict("underfitting", unable(still=False), reached),
+        Verdict("under-trained", unable(still=True), reached),
         Verdict(
             "catastrophic forgetting",
             "not measured",

@@ -24,6 +24,10 @@ class ImageError(ValueError):
     """An image that cannot be decoded; the message names it."""
 
 
+_UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError)
+"""What Pillow raises on files that are no image, damaged or too large."""
+
+
 class PreprocessParams(Group):
     """`image_size`: side of the square images in the dataset zip, pixels."""
 
@@ -53,7 +57,7 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         raise ImageError(
             f"{name}: cannot be read as an image ({error}); replace or remove the file"
         ) from error
@@ -89,9 +93,11 @@ def resize_regions(content: bytes, name: str, size: int) -> bytes:
     values."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            square = ImageOps.fit(image.convert("L"), (size, size), Image.Resampling.NEAREST)
-    except (UnidentifiedImageError, OSError) as error:
+            square = ImageOps.fit(image, (size, size), Image.Resampling.NEAREST)
+    except _UNREADABLE as error:
         raise ImageError(f"{name}: cannot be read as a region map ({error})") from error
+    if square.mode != "L":
+        raise ImageError(f"{name}: a region map is a grey PNG (mode L), this one has mode {square.mode}")
     out = io.BytesIO()
     square.save(out, "PNG")
     return out.getvalue()

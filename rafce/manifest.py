@@ -63,10 +63,14 @@ def read(text: str, name: str = "manifest.csv") -> list[Row]:
         raise ManifestError(f"{name}: column(s) {', '.join(missing)} missing; it needs {', '.join(COLUMNS)}")
     rows: list[Row] = []
     seen: set[str] = set()
-    for record in reader:
-        where = f"{name}, line {reader.line_num}"
-        if any(record[c] is None for c in COLUMNS):
-            raise ManifestError(f"{where}: fewer cells than columns; each row needs {len(COLUMNS)}")
+    try:
+        records = [(reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        raise ManifestError(f"{name}, line {reader.line_num}: not a CSV row ({error})") from error
+    for line, record in records:
+        where = f"{name}, line {line}"
+        if None in record or None in record.values():
+            raise ManifestError(f"{where}: more or fewer cells than columns; each row needs {len(COLUMNS)}")
         row = Row(**{c: record[c] for c in COLUMNS})
         if row.role not in LABELS:
             raise ManifestError(f"{where}: role {row.role!r} is none of {', '.join(LABELS)}")

@@ -106,10 +106,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path} is not a safe weight file (tensors and plain values only): {error}"
         ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        return content
-    if isinstance(content, dict) and content and all(isinstance(v, torch.Tensor) for v in content.values()):
-        return {"state_dict": content}
+    if isinstance(content, dict):
+        wrapped = content if "state_dict" in content else {"state_dict": content}
+        state = wrapped["state_dict"]
+        if isinstance(state, dict) and state and all(isinstance(v, torch.Tensor) for v in state.values()):
+            return wrapped
     raise WeightsError(f"{path} holds no state dict; save `model.state_dict()` of a torchvision resnet50")
 
 
@@ -125,8 +126,10 @@ def check_classes(weights: dict[str, Any], classes: Sequence[str], name: str) ->
     """Raises:
     WeightsError: the weights were trained for other classes, or for the same ones in another order.
     """
-    if list(weights.get("classes", ())) != list(classes):
-        raise WeightsError(f"{name} was trained for {weights.get('classes')}, this study has {list(classes)}")
+    if "classes" not in weights:
+        raise WeightsError(f"{name} carries no class list; use weights that this project has trained")
+    if list(weights["classes"]) != list(classes):
+        raise WeightsError(f"{name} was trained for {weights['classes']}, this study has {list(classes)}")
 
 
 def load_body(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
@@ -155,7 +158,7 @@ def load_whole(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None
     """
     load_body(model, state, name)
     head = {k.removeprefix("fc."): v for k, v in state.items() if k.startswith("fc.")}
-    if "weight" not in head or head["weight"].shape != model.fc.weight.shape:
+    if {k: v.shape for k, v in head.items()} != {k: v.shape for k, v in model.fc.state_dict().items()}:
         found = tuple(head["weight"].shape) if "weight" in head else "none"
         raise WeightsError(f"{name}: head is {found}, this study needs {tuple(model.fc.weight.shape)}")
     model.fc.load_state_dict(head)

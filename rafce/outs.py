@@ -54,8 +54,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people and diffs: indented, floats to six decimals."""
-    write_text(path, json.dumps(_rounded(content), indent=2) + "\n")
+    """Write JSON for people and diffs: indented, floats to six decimals; NaN is a ValueError."""
+    write_text(path, json.dumps(_rounded(content), indent=2, allow_nan=False) + "\n")
 
 
 def write_torch(path: Path, content: Any) -> None:

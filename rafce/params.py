@@ -4,6 +4,7 @@ A stage states what it reads in one constant, `{"train": TrainParams, "data.clas
 model of each group stands in the module that uses it.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,14 @@ def _usable_names(names: dict[str, Any]) -> dict[str, Any]:
     return names
 
 
+class _Yaml12Floats(yaml.SafeLoader):
+    """Safe loader that reads `1e-05` as a number, as YAML 1.2 does and as DVC writes it."""
+
+
+_Yaml12Floats.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
 RunTitles = Annotated[dict[str, Any], AfterValidator(_usable_names)]
 """The `runs` group where only the names and titles of the runs matter."""
 
@@ -38,7 +47,7 @@ RunTitles = Annotated[dict[str, Any], AfterValidator(_usable_names)]
 def load(path: Path) -> dict[str, Any]:
     """The whole file as nested dicts (YAML, safe loader)."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Yaml12Floats)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
@@ -72,6 +81,5 @@ def read(path: Path, groups: Mapping[str, Any], **names: str) -> dict[str, Any]:
                 ".".join([key, *map(str, e["loc"])]) + f": {e['msg']} (got {e['input']!r})"
                 for e in error.errors()
             )
-            hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if "valid number" in details else ""
-            raise ParamsError(f"{path}: {details}{hint}") from error
+            raise ParamsError(f"{path}: {details}") from error
     return values

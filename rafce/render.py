@@ -148,7 +148,7 @@ def gallery(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples:
                     color="black" if right else "#B00000",
                 )
     figure.suptitle(
-        f"{title}\nleft: right predictions, right half: wrong ones (most confident first)", fontsize=10
+        f"{title}\nleft half: right answers; right half: wrong answers (most confident first)", fontsize=10
     )
     figure.subplots_adjust(
         left=0.09, right=0.995, top=1 - 0.75 / figure.get_figheight(), bottom=0.005, wspace=0.04, hspace=0.2

@@ -2,6 +2,7 @@
 HTML."""
 
 import base64
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from pydantic import BaseModel
 
 from rafce import scoring
 from rafce.taxonomy import RAFCE_COUNTS, SPLITS, components, display
+
+ATTENTION_MARGIN = 0.1
+"""Relative heat on two areas that differs by less speaks for neither."""
+BIAS_MARGIN = 0.05
+"""Shares of predictions and of images that differ by less speak for neither."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -182,7 +188,7 @@ def claims(study: Study) -> list[Claim]:
     verdict_claim(
         "run1",
         "overfitting",
-        "Run 1 overfits massively (train 87 %, validation 43 %)",
+        "Run 1 overfits (train 87 %, validation 43 %)",
         "Run 1 memorised background noise, lighting and specific pixels",
     )
     verdict_claim(
@@ -227,26 +233,40 @@ def claims(study: Study) -> list[Claim]:
 
 def _attention_claim(study: Study) -> Claim:
     claim = "The maps often light up on background or hair rather than on eyes and mouth"
-    if any(a["regions"] != "exact" or not a["shares"] for a in study.attention.values()):
+    if any(a["regions"] != "exact" for a in study.attention.values()):
         return Claim(
             claim, "no region maps for these images: only centre against border is known", "not measured"
         )
-    texts, away = [], []
+    if not all(a["shares"] for a in study.attention.values()):
+        return Claim(claim, "all maps of a run are empty", "not measured")
+    texts, differences = [], []
     for name, attention in study.attention.items():
-        ratio = {
-            group: sum(attention["shares"][a]["heat"] for a in areas)
-            / sum(attention["shares"][a]["area"] for a in areas)
-            for group, areas in (("away", ("background", "hair")), ("facial", ("eyes_brows", "mouth")))
-        }
-        away.append(ratio["away"] > ratio["facial"])
+        ratio = {}
+        for group, areas in (("away", ("background", "hair")), ("facial", ("eyes_brows", "mouth"))):
+            heat = sum(attention["shares"][a]["heat"] for a in areas)
+            area = sum(attention["shares"][a]["area"] for a in areas)
+            if area == 0:
+                return Claim(claim, f"these images show none of {' and '.join(areas)}", "not measured")
+            ratio[group] = heat / area
+        differences.append(ratio["away"] - ratio["facial"])
         texts.append(
             f"{name}: {ratio['away']:.2f} on background and hair, {ratio['facial']:.2f} on eyes, brows, mouth"
         )
     return Claim(
         claim,
         "heat relative to area (1 = no preference): " + "; ".join(texts),
-        "supported" if all(away) else "contradicted" if not any(away) else "supported for some runs",
+        _direction(differences, ATTENTION_MARGIN),
     )
+
+
+def _direction(differences: Sequence[float], margin: float) -> str:
+    """What several runs say together: a difference within `margin` speaks for neither side."""
+    yes, no = (sum(sign * d > margin for d in differences) for sign in (1, -1))
+    if yes == len(differences):
+        return "supported"
+    if no == len(differences):
+        return "contradicted"
+    return "supported for some runs" if yes else "not supported"
 
 
 def _bias_claims(study: Study) -> list[Claim]:
@@ -269,34 +289,36 @@ def _bias_claims(study: Study) -> list[Claim]:
                 else "not supported",
             )
         )
-        recalls = {n: r["selected"]["val"]["per_class"][name]["recall"] for n, r in study.runs.items()}
-        failing = [n for n, recall in recalls.items() if recall == 0]
-        found.append(
-            Claim(
-                "The network fails totally on Angrily disgusted",
-                "recall on validation: " + ", ".join(f"{n} {100 * r:.0f} %" for n, r in recalls.items()),
-                "contradicted"
-                if not failing
-                else "supported"
-                if len(failing) == len(recalls)
-                else "supported for some runs",
+        scores = {n: r["selected"]["val"]["per_class"][name] for n, r in study.runs.items()}
+        if all(s["support"] for s in scores.values()):
+            failing = sum(s["recall"] == 0 for s in scores.values())
+            some = "supported for some runs" if failing else "contradicted"
+            found.append(
+                Claim(
+                    "The network fails totally on Angrily disgusted",
+                    "recall on validation: "
+                    + ", ".join(f"{n} {100 * s['recall']:.0f} %" for n, s in scores.items()),
+                    "supported" if failing == len(scores) else some,
+                )
             )
-        )
+        else:
+            found.append(
+                Claim(
+                    "The network fails totally on Angrily disgusted",
+                    "validation holds no such image",
+                    "not measured",
+                )
+            )
     bias = {n: class_bias(r, study.classes, train_counts) for n, r in study.runs.items()}
-    over = [n for n, b in bias.items() if b["predicted_frequent"] > b["true_frequent"]]
     found.append(
         Claim(
             "The network is biased towards the frequent classes",
             "predictions on the three most frequent classes against the images there: "
             + "; ".join(
-                f"{n} {100 * b['predicted_frequent']:.0f} % against {100 * b['true_frequent']:.0f} %"
+                f"{n} {100 * b['predicted_frequent']:.1f} % against {100 * b['true_frequent']:.1f} %"
                 for n, b in bias.items()
             ),
-            "supported"
-            if len(over) == len(bias)
-            else "contradicted"
-            if not over
-            else "supported for some runs",
+            _direction([b["predicted_frequent"] - b["true_frequent"] for b in bias.values()], BIAS_MARGIN),
         )
     )
     return found
@@ -304,7 +326,7 @@ def _bias_claims(study: Study) -> list[Claim]:
 
 def markdown_report(study: Study) -> str:
     """The report as Markdown; figures are linked relative to `report/`, galleries are left to the HTML."""
-    return _environment().get_template("report.md.j2").render(facts(study), html=False)
+    return _environment().get_template("report.md.j2").render(facts(study), galleries=False)
 
 
 def html_report(study: Study, figures: Mapping[str, bytes], galleries: Mapping[str, bytes]) -> str:
@@ -314,14 +336,16 @@ def html_report(study: Study, figures: Mapping[str, bytes], galleries: Mapping[s
         figures: path from the root -> PNG bytes. galleries: run -> JPEG bytes.
     """
     body = markdown.markdown(
-        _environment().get_template("report.md.j2").render(facts(study), html=True),
-        extensions=["tables", "toc"],
+        _environment().get_template("report.md.j2").render(facts(study), galleries=True),
+        extensions=["tables", "toc", "fenced_code"],
     )
     for name, picture in figures.items():
         body = body.replace(f'src="../{name}"', f'src="{_data_uri(picture, "png")}"')
     for name, picture in galleries.items():
         body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(picture, "jpeg")}"')
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    if 'src="../' in body:
+        raise ValueError("report.html would not be self-contained: a picture is linked and not embedded")
     return _environment().get_template("report.html.j2").render(title=study.params["report"].title, body=body)
 
 
@@ -338,6 +362,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - Markdown; names come from the taxonomy and from params.yaml
     )
-    environment.filters["percent"] = lambda x: f"{100 * x:.1f}"
+    environment.filters["percent"] = lambda x: f"{round(100 * x, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
+    environment.filters["cell"] = lambda text: html.escape(text, quote=False).replace("|", "\\|")
     environment.filters["display"] = display
     return environment

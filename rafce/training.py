@@ -60,7 +60,7 @@ class TrainParams(OptimisationParams):
 class LearningRates(Group):
     """Learning rates of the body (stem and layers 1-4) and of the head."""
 
-    body: float = Field(ge=0)
+    body: float = Field(gt=0)
     head: float = Field(gt=0)
 
 

@@ -82,6 +82,7 @@ def main() -> None:
             "run": name,
             "title": values["runs.{run}.title"],
             "classes": list(classes),
+            "precision": str(dtype).removeprefix("torch."),
             "majority": {
                 s: scoring.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")
             },

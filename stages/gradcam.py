@@ -40,12 +40,15 @@ def main() -> None:
 
     val = images.load_split(DATASET, classes, "compound", "val", train.image_size, train.threads)
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
-    probabilities = scored.loc[[row.image for row in val.rows], list(classes)].to_numpy()
-    predicted = probabilities.argmax(1)
+    scored = scored.loc[[row.image for row in val.rows]]
+    probabilities = scored[list(classes)].to_numpy()
+    predicted = scored["predicted"].map(classes.index).to_numpy()
 
     # Rows are sorted by class, so evenly spaced ones keep the class shares.
     measured = np.unique(np.linspace(0, len(val) - 1, min(gradcam.images, len(val))).round().astype(int))
-    shown = attention.gallery_rows(val.labels.numpy(), probabilities, classes, gradcam.examples)
+    shown = attention.gallery_rows(
+        val.labels.numpy(), predicted, probabilities.max(1), len(classes), gradcam.examples
+    )
     wanted = np.unique([*measured, *(row["index"] for row in shown)])
     layer, grid = attention.choose_layer(train.image_size, gradcam.min_grid)
     heat = attention.heat_maps(

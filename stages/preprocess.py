@@ -33,7 +33,7 @@ def squared(row: Row, size: int) -> tuple[Row, dict[str, bytes]]:
 
 def main() -> None:
     size = params.read(Path("params.yaml"), PARAMS)["preprocess"].image_size
-    rows = manifest.read((EXTRACTED / "manifest.csv").read_text())
+    rows = manifest.read((EXTRACTED / "manifest.csv").read_text(encoding="utf-8"))
 
     with (
         outs.new_file(OUT) as temporary,

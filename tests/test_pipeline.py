@@ -15,7 +15,7 @@ RUN4 = """
   run4:
     title: Head only
     trainable_parts: [head]
-    lr: {body: 0.0, head: 1.0e-3}
+    lr: {body: 1.0e-4, head: 1.0e-3}
     mixup_alpha: 0.0
     dropout: 0.0
     augmentation: none
@@ -97,7 +97,7 @@ def test_a_threshold_of_a_verdict_does_not_retrain(study: Study) -> None:
 
 
 def test_the_epochs_of_the_runs_do_not_rerun_pretraining(study: Study) -> None:
-    study.params(("epochs: 2", "epochs: 3"))
+    study.params(("  epochs: 2", "  epochs: 3"))
     status = study.dvc("status")
     study.git("checkout", "-q", "params.yaml")
     stages = {line.rstrip(":") for line in status.splitlines() if line and not line[0].isspace()}

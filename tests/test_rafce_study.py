@@ -22,9 +22,9 @@ COUNTS = {
 }
 REAL_STUDY = (
     ("source: synthetic ", "source: rafce "),
-    ("basic_emotions: {epochs: 5", "basic_emotions: {epochs: 0"),
+    ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 0"),
     ("image_size: 96 ", "image_size: 224 "),
-    ("epochs: 6", "epochs: 1"),
+    ("  epochs: 8", "  epochs: 1"),
     ("  images: 256 ", "  images: 40 "),
     ("  examples: 2 ", "  examples: 1 "),
 )

@@ -25,8 +25,12 @@ def test_every_score_is_the_one_computed_by_hand() -> None:
     assert score["images"] == 8
     assert score["accuracy"] == pytest.approx(4 / 8)
     # a: 3 right of 5 said and 4 true; b: 1 right of 2 said and 2 true; c and d: none
-    assert score["per_class"]["a"] == pytest.approx({"precision": 3 / 5, "recall": 3 / 4, "f1": 2 / 3, "support": 4})
-    assert score["per_class"]["b"] == pytest.approx({"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2})
+    assert score["per_class"]["a"] == pytest.approx(
+        {"precision": 3 / 5, "recall": 3 / 4, "f1": 2 / 3, "support": 4}
+    )
+    assert score["per_class"]["b"] == pytest.approx(
+        {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    )
     assert score["per_class"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 2}
     assert score["per_class"]["d"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     assert score["macro_f1"] == pytest.approx((2 / 3 + 0.5) / 4)

@@ -47,7 +47,7 @@ def region_map(sample: Sample) -> NDArray[np.uint8]:
 
 
 def logistic(strength: float = 1.0) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3, C=strength))
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-2, C=strength))
 
 
 def val_accuracy(samples: list[Sample], features: NDArray[np.float64], strength: float) -> float:

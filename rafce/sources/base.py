@@ -11,9 +11,10 @@ class SourceError(ValueError):
 class Sample:
     """One image as the source has it, with what the source says of it.
 
-    `source_id`: the source's own name of the image, unique within role. `content`: the original bytes (encoded image).
-    `suffix`: file suffix of `content`, `.jpg` or `.png`. `label`, `role`, `split`, `action_units`, `group`: as in
-    `rafce.manifest.Row`. `regions`: region map as PNG bytes (see `rafce.regions.REGIONS`), where known exactly.
+    `source_id`: the source's own name of the image, unique within role. `content`: the original bytes
+    (encoded image). `suffix`: file suffix of `content`, `.jpg` or `.png`. `label`, `role`, `split`,
+    `action_units`, `group`: as in `rafce.manifest.Row`. `regions`: region map as PNG bytes (see
+    `rafce.regions.REGIONS`), where known exactly.
     """
 
     source_id: str

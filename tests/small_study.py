@@ -1,0 +1,148 @@
+"""A study of three classes and made-up measurements, for the tests of figures and report."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rafce import scoring
+from rafce.diagnosis import DiagnosisParams, diagnose
+from rafce.images import PreprocessParams
+from rafce.report import Study
+from rafce.sources import DataParams
+from stages.report import ReportParams
+
+CLASSES = ("Happily_Surprised", "Sadly_Angry", "Angrily_Disgusted")
+CONFUSION = [[4, 1, 1], [2, 1, 0], [1, 0, 0]]
+"""Validation, rows true: 10 images, 5 right."""
+TRAIN = {"Happily_Surprised": 60, "Sadly_Angry": 30, "Angrily_Disgusted": 10}
+
+DIAGNOSIS = {"overfitting_gap": 0.15, "underfitting_train_accuracy": 0.5, "plateau": 0.02}
+
+
+def scores(confusion: list[list[int]]) -> dict[str, Any]:
+    """What `evaluate` writes for one split with this confusion matrix."""
+    pairs = [(i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) for _ in range(n)]
+    labels, said = np.array(pairs).T
+    probabilities = np.full((len(pairs), len(CLASSES)), 0.1)
+    probabilities[np.arange(len(pairs)), said] = 0.8
+    return scoring.score(labels, probabilities, CLASSES)
+
+
+def measured(name: str, title: str, val: list[list[int]], train_right: int = 9) -> dict[str, Any]:
+    """What `evaluate` writes for one run; of ten training images `train_right` are right."""
+    train = scores([[train_right, 10 - train_right, 0], [0, 0, 0], [0, 0, 0]])
+    return {
+        "run": name,
+        "title": title,
+        "classes": list(CLASSES),
+        "precision": "float32",
+        "majority": {"val": 0.6, "test": 0.5},
+        "selected": {"epoch": 2, "train": train, "val": scores(val), "test": scores(val[::-1])},
+        "last": {"epoch": 3, "train": train, "val": scores([[1, 5, 0], [3, 0, 0], [0, 1, 0]])},
+        "verdicts": diagnose(
+            train_right / 10, 0.1, [0.3, 0.6, train_right / 10], DiagnosisParams(**DIAGNOSIS)
+        ),
+    }
+
+
+def seen(regions: str = "exact", away: float = 0.3) -> dict[str, Any]:
+    """What `gradcam` writes; `away`: share of heat on hair and background, which fill 40 % of the picture."""
+    heat = {"eyes_brows": 0.9 - away, "mouth": 0.1, "hair": away / 2, "background": away / 2}
+    area = {"eyes_brows": 0.4, "mouth": 0.2, "hair": 0.2, "background": 0.2}
+    if regions != "exact":
+        heat, area = {"centre": 1 - away, "border": away}, {"centre": 0.36, "border": 0.64}
+    return {
+        "method": "gradcam",
+        "layer": "layer2",
+        "grid": 12,
+        "images": 10,
+        "empty_maps": 0,
+        "regions": regions,
+        "shares": {a: {"heat": heat[a], "area": area[a], "ratio": heat[a] / area[a]} for a in heat},
+    }
+
+
+def run_params(title: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "trainable_parts": ["layer4", "head"],
+        "lr": {"body": 1e-5, "head": 1e-3},
+        "mixup_alpha": 0.4,
+        "dropout": 0.6,
+        "augmentation": "standard",
+    }
+
+
+def study(
+    names: tuple[str, ...] = ("run1", "run2", "run3"), source: str = "synthetic", **changes: Any
+) -> Study:
+    """Runs of equal merit: the first is the best. `changes` replace fields of the study."""
+    titles = {name: f"Title of {name}" for name in names}
+    splits = {"val": 10, "test": 10}
+    data = {
+        "source": source,
+        "classes": list(CLASSES),
+        "precision": "float32",
+        "compound": {c: {"train": TRAIN[c], **splits} for c in CLASSES},
+        "basic": {"anger": {"train": 7, "val": 3, "test": 3}},
+        "copies_dropped": {
+            "compound": {"train": 2, "val": 1, "test": 0},
+            "basic": {"train": 4, "val": 0, "test": 0},
+        },
+        "copies_with_another_label": 1,
+        "with_action_units": 0,
+    }
+    params = {
+        "seed": 0,
+        "data": DataParams.model_validate(
+            {
+                "source": source,
+                "classes": "rafdb11",
+                "synthetic": {"seed": 0, "train": 800, "val": 250, "test": 250, "basic": 800},
+                "ferplus": {"min_votes": 2},
+            }
+        ),
+        "preprocess": PreprocessParams(image_size=224),
+        "pretrained": {"weights": "none", "basic_emotions": {"epochs": 5, "lr": 1e-3}},
+        "train": {
+            "image_size": 96,
+            "epochs": 3,
+            "batch_size": 32,
+            "optimizer": "adam",
+            "weight_decay": 0.0,
+            "precision": "bfloat16",
+            "threads": 2,
+        },
+        "runs": {name: run_params(titles[name]) for name in names},
+        "diagnosis": DIAGNOSIS,
+        "report": ReportParams(title="A study & its runs"),
+    }
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "train_loss": [2.0, 1.5, 1.0],
+            "train_accuracy": [0.3, 0.6, 0.9],
+            "val_loss": [2.1, 1.8, 1.9],
+            "val_accuracy": [0.2, 0.5, 0.1],
+            "val_macro_f1": [0.1, 0.3, 0.05],
+        }
+    )
+    pretrained = {
+        "weights": "none",
+        "basic_emotions_epochs": 5,
+        "train_images": 7,
+        "val_images": 3,
+        "selected": {"val_accuracy": 2 / 3},
+        "val_majority": 1 / 3,
+    }
+    fields = {
+        "params": params,
+        "classes": CLASSES,
+        "data": data,
+        "pretrained": pretrained,
+        "runs": {name: measured(name, titles[name], CONFUSION) for name in names},
+        "attention": {name: seen() for name in names},
+        "history": dict.fromkeys(names, history),
+    }
+    return Study(**fields | changes)

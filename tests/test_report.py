@@ -1,0 +1,314 @@
+"""The report: every number measured, every claim with its verdict, and HTML that needs nothing else."""
+
+import html.parser
+import itertools
+import json
+import re
+
+import pandas as pd
+import pytest
+from small_study import CLASSES, CONFUSION, TRAIN, measured, seen, study
+
+from rafce import report
+from rafce.report import Study
+
+FIGURES = ("training_curves", "confusion_matrices", "per_class_f1", "attention")
+PNG = b"\x89PNG figure"
+JPEG = b"\xff\xd8 gallery"
+
+
+def claims(s: Study) -> dict[str, report.Claim]:
+    return {c.claim: c for c in report.claims(s)}
+
+
+def claim(s: Study, words: str) -> report.Claim:
+    (found,) = [c for text, c in claims(s).items() if words in text]
+    return found
+
+
+def as_html(s: Study) -> str:
+    return report.html_report(s, {f"plots/{n}.png": PNG for n in FIGURES}, dict.fromkeys(s.runs, JPEG))
+
+
+def test_the_summary_is_flat_with_the_names_that_tables_of_experiments_use() -> None:
+    summary = report.summary(study().runs)
+    assert list(summary) == ["run1", "run2", "run3"]
+    for values in summary.values():
+        wanted = {"train_accuracy", "val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1", "gap"}
+        assert wanted <= set(values)
+        assert all(isinstance(v, int | float) for v in values.values())
+    run = summary["run1"]
+    assert run["val_accuracy"] == pytest.approx(0.5)
+    assert run["gap"] == pytest.approx(0.9 - 0.5)
+    assert run["last_epoch_gap"] == pytest.approx(0.9 - 0.1)
+    assert run["selected_epoch"] == 2
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_the_curves_have_a_row_for_each_run_split_and_epoch() -> None:
+    lines = report.curves_csv(study(("b", "a")).history).splitlines()
+    assert lines[0] == "run,split,epoch,accuracy,loss"
+    assert lines[1] == "b,train,1,0.3,2.0"
+    assert lines[4] == "b,val,1,0.2,2.1"
+    assert len(lines) == 1 + 2 * 2 * 3
+
+
+def test_the_table_of_f1_has_a_row_for_each_run_and_class() -> None:
+    lines = report.per_class_csv(study(("run1", "run2")).runs).splitlines()
+    assert len(lines) == 1 + 2 * 3
+    # Happily surprised: 4 right, 7 said, 6 true
+    assert lines[1] == f"run1,Happily_Surprised,{2 * 4 / 13:.6f}"
+
+
+def test_the_bias_to_frequent_classes_is_the_one_counted_by_hand() -> None:
+    classes = (*CLASSES, "Sadly_Fearful")
+    counts = {**TRAIN, "Sadly_Fearful": 1}
+    confusion = [[4, 1, 1, 0], [2, 1, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]]
+    recall = dict(zip(classes, (4 / 6, 1 / 3, 0.0, 0.0), strict=True))
+    support = dict(zip(classes, (6, 3, 1, 2), strict=True))
+    per_class = {c: {"recall": recall[c], "support": support[c]} for c in classes}
+    run = {"selected": {"val": {"confusion": confusion, "per_class": per_class}}}
+    bias = report.class_bias(run, classes, counts)
+    assert bias["frequent"] == list(CLASSES)
+    assert bias["predicted_frequent"] == pytest.approx(1)
+    assert bias["true_frequent"] == pytest.approx(10 / 12)
+    assert (bias["largest"], bias["largest_recall"]) == ("Happily_Surprised", 4 / 6)
+    assert (bias["smallest"], bias["smallest_recall"]) == ("Sadly_Fearful", 0.0)
+    assert bias["never"] == ["Sadly_Fearful"]
+
+
+def test_the_least_frequent_class_is_one_that_validation_has() -> None:
+    run = measured("run1", "Title", [[4, 1, 1], [2, 1, 0], [0, 0, 0]])
+    assert report.class_bias(run, CLASSES, TRAIN)["smallest"] == "Sadly_Angry"
+
+
+def test_confusions_are_those_counted_by_hand() -> None:
+    found = report.confusions(measured("run1", "Title", CONFUSION), CLASSES)
+    # Sadly angry shares anger with Angrily disgusted; Happily surprised shares nothing with either.
+    assert found["errors"] == 5
+    assert found["share"] == 0
+    # Said: 7, 2, 1. Of the three images of Sadly angry, two are wrong; 1 / (7 + 1) of those would be Angrily
+    # disgusted. Of Angrily disgusted, one is wrong; 2 / (7 + 2) of it would be Sadly angry.
+    assert found["expected"] == pytest.approx((2 * 1 / 8 + 1 * 2 / 9) / 5)
+    assert found["pairs"][0] == {
+        "true": "Sadly_Angry",
+        "predicted": "Happily_Surprised",
+        "count": 2,
+        "share": pytest.approx(2 / 3),
+    }
+    assert len(found["pairs"]) == 4
+    assert [p["count"] for p in found["pairs"]] == [2, 1, 1, 1]
+
+
+def test_a_run_without_errors_has_no_confusions() -> None:
+    found = report.confusions(measured("run1", "Title", [[6, 0, 0], [0, 3, 0], [0, 0, 1]]), CLASSES)
+    assert found == {"errors": 0, "share": 0.0, "expected": 0.0, "pairs": []}
+
+
+def test_claims_that_nothing_measures_stay_not_measured() -> None:
+    s = study()
+    for words in ("memorised", "Generic ImageNet", "forgets", "obvious geometry", "millions of images"):
+        assert claim(s, words).verdict == "not measured"
+
+
+def test_claims_on_a_run_follow_its_measured_verdicts() -> None:
+    s = study()
+    assert claim(s, "Run 1 overfits").verdict == "supported"
+    close = measured("run1", "Title", CONFUSION) | {
+        "verdicts": measured("run1", "Title", CONFUSION, train_right=2)["verdicts"]
+    }
+    assert claim(study(runs={**s.runs, "run1": close}), "Run 1 overfits").verdict == "not supported"
+
+
+@pytest.mark.parametrize(
+    ("away", "verdict"),
+    [
+        ((0.8, 0.8, 0.8), "supported"),
+        ((0.1, 0.1, 0.1), "contradicted"),
+        ((0.8, 0.1, 0.1), "supported for some runs"),
+    ],
+)
+def test_the_claim_on_background_and_hair_follows_the_heat(away: tuple[float, ...], verdict: str) -> None:
+    attention = {f"run{i + 1}": seen(away=a) for i, a in enumerate(away)}
+    assert claim(study(attention=attention), "background or hair").verdict == verdict
+
+
+def test_on_photographs_without_region_maps_that_claim_is_not_measured() -> None:
+    attention = {name: seen("centre and border", away=0.9) for name in ("run1", "run2", "run3")}
+    s = study(source="rafce", attention=attention)
+    assert claim(s, "background or hair").verdict == "not measured"
+    text = report.markdown_report(s)
+    assert "central square" in text
+    assert "drawn with the face" not in text
+    one = {**attention, "run1": seen()}
+    assert claim(study(attention=one), "background or hair").verdict == "not measured"
+
+
+def test_that_the_largest_class_is_rare_is_contradicted_by_its_count() -> None:
+    found = claim(study(), "is a rare class")
+    assert found.verdict == "contradicted"
+    assert "number 1 of 14 in RAF-CE as published (582)" in found.measured
+    assert "number 3 of 3 by training images here (10)" in found.measured
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"),
+    [((0, 0, 0), "supported"), ((1, 1, 1), "contradicted"), ((0, 1, 1), "supported for some runs")],
+)
+def test_total_failure_on_a_class_means_a_recall_of_zero(right: tuple[int, ...], verdict: str) -> None:
+    runs = {
+        f"run{i + 1}": measured(f"run{i + 1}", "T", [[6, 0, 0], [0, 3, 0], [0, 1 - r, r]])
+        for i, r in enumerate(right)
+    }
+    assert claim(study(runs=runs), "fails totally on Angrily disgusted").verdict == verdict
+
+
+def test_no_claim_on_a_run_that_the_study_does_not_have() -> None:
+    s = study(("warmup", "final"))
+    assert not any("Run " in text for text in claims(s))
+
+
+@pytest.mark.parametrize(
+    "names", [("run1",), ("run1", "run2", "run3"), ("warmup", "final"), ("run2", "run4")]
+)
+def test_the_report_renders_for_any_names_of_runs(names: tuple[str, ...]) -> None:
+    s = study(names)
+    text, page = report.markdown_report(s), as_html(s)
+    for name in names:
+        assert f"### {name}: Title of {name}" in text
+        assert f"{name}: Title of {name}" in page
+        assert f"- {name}: the evidence supports overfitting." in text
+
+
+def tables(text: str) -> list[list[str]]:
+    blocks = re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE)
+    return [block.splitlines() for block in blocks]
+
+
+@pytest.mark.parametrize("source", ["synthetic", "rafce"])
+def test_every_row_of_a_table_has_the_columns_of_its_head(source: str) -> None:
+    found = tables(report.markdown_report(study(source=source)))
+    assert len(found) >= 8
+    for table in found:
+        assert {row.count("|") for row in table} == {table[0].count("|")}, table[0]
+        assert set(table[1]) <= set("|:-")
+        assert len(table) >= 3
+
+
+def test_no_table_runs_into_a_paragraph() -> None:
+    lines = report.markdown_report(study()).splitlines()
+    for before, line in itertools.pairwise(lines):
+        assert line.startswith("|") == before.startswith("|") or not line or not before, (before, line)
+
+
+def test_the_summary_gives_percent_with_one_decimal_and_the_best_run_in_bold() -> None:
+    text = report.markdown_report(study())
+    row = next(line for line in text.splitlines() if line.startswith("| **run1: Title of run1**"))
+    cells = [c.strip() for c in row.split("|")[1:-1]]
+    assert cells[2:7] == ["90.0", "50.0", "40.0", "80.0", "30.0"]
+    assert re.fullmatch(r"0\.\d{3}", cells[7])
+    assert text.count("| **run") == 1
+
+
+def test_the_pretraining_row_says_what_was_done() -> None:
+    assert "5 epochs on 7 single emotions: 66.7 % of 3 held-out ones right" in report.markdown_report(study())
+    none = {"weights": "imagenet1k_v1", "sha256": "0676ba61b6795bbe" + 48 * "0", "basic_emotions_epochs": 0}
+    text = report.markdown_report(study(pretrained=none))
+    assert "| Basic-emotion pretraining | none |" in text
+    assert "| Starting weights | imagenet1k_v1 (SHA-256 0676ba61b6795bbe...) |" in text
+    assert "random weights" not in text
+
+
+def test_other_data_than_rafce_are_said_not_to_compare_in_level() -> None:
+    sentence = "the levels cannot be compared"
+    assert sentence in report.markdown_report(study(source="synthetic"))
+    assert sentence not in report.markdown_report(study(source="rafce"))
+
+
+def test_runs_are_ranked_by_validation_accuracy() -> None:
+    s = study(("run1", "run2"))
+    s.runs["run2"] = measured("run2", "Title of run2", [[6, 0, 0], [0, 3, 0], [1, 0, 0]])
+    text = report.markdown_report(s)
+    assert "the order is run2 (90.0 %), run1 (50.0 %);" in text
+    assert "the best run by validation, run2," in text
+
+
+def test_the_counts_of_verdicts_in_the_conclusion_add_up_to_all_claims() -> None:
+    s = study()
+    sentence = next(x for x in report.markdown_report(s).splitlines() if "Of the original's claims" in x)
+    assert sum(map(int, re.findall(r"\b\d+\b", sentence))) == len(report.claims(s))
+
+
+def test_galleries_of_faces_are_in_the_html_only() -> None:
+    assert "![Gallery" not in report.markdown_report(study())
+    assert as_html(study()).count("data:image/jpeg;base64,") == 3
+
+
+VOID = ("meta", "link", "img", "br", "hr")
+
+
+class Links(html.parser.HTMLParser):
+    """What a page refers to, and its title."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.refers: list[str] = []
+        self.title, self._inside = "", False
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.refers += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "data")]
+        self._inside = tag == "title"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+        assert tag in VOID or self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.title += data
+
+
+@pytest.mark.parametrize("names", [("run1", "run2", "run3"), ("warmup",)])
+def test_the_html_needs_no_file_and_no_network(names: tuple[str, ...]) -> None:
+    page = as_html(study(names))
+    links = Links(page)
+    assert links.open == []
+    assert all(link.startswith(("data:", "#")) for link in links.refers)
+    assert len(links.refers) == 1 + len(FIGURES) + len(names)
+    assert "../plots" not in page
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+
+
+def test_the_title_of_the_page_is_the_title_of_the_study() -> None:
+    page = as_html(study())
+    assert Links(page).title == "A study & its runs"
+    assert "<title>A study &amp; its runs</title>" in page
+    assert "<h1" in page
+
+
+def test_the_commands_in_the_html_are_a_block_with_their_lines() -> None:
+    (block,) = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", as_html(study()), re.DOTALL)
+    assert len(block.strip().splitlines()) == 3
+
+
+def test_the_report_leaves_no_template_text() -> None:
+    for text in (report.markdown_report(study()), as_html(study())):
+        assert not re.search(r"\{[{%#]|[}%#]\}", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL))
+        assert not re.search(r"\bnan\b|\bNone\b|Undefined", text)
+
+
+def test_the_same_measurements_give_the_same_report() -> None:
+    assert report.markdown_report(study()) == report.markdown_report(study())
+    assert as_html(study()) == as_html(study())
+
+
+def test_frames_of_the_study_are_not_changed_by_reporting() -> None:
+    s = study()
+    before = {n: f.copy() for n, f in s.history.items()}
+    report.curves_csv(s.history)
+    for name, frame in s.history.items():
+        pd.testing.assert_frame_equal(frame, before[name])
