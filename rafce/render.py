@@ -135,6 +135,10 @@ def gallery(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples:
         )
         for right in (True, False):
             found = [r for r in rows if r["label"] == label and r["right"] == right]
+            if not found:
+                said = f"no {'right' if right else 'wrong'} answer"
+                first = line[0 if right else 2 * examples]
+                first.text(0.05, 0.5, said, va="center", fontsize=8, color="0.5", transform=first.transAxes)
             for i, row in enumerate(found):
                 image, overlay = line[2 * i + (0 if right else 2 * examples) :][:2]
                 image.imshow(row["image"])

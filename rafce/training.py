@@ -21,6 +21,9 @@ from rafce.images import Split
 from rafce.params import Group
 from rafce.streams import stream_seed
 
+SCORING_BATCH = 64
+"""Images scored at once after each epoch."""
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -194,8 +197,8 @@ def fit(
             number,
             f"epoch {number}/{epochs}",
         )
-        train_logits = predict_logits(model, train.images[sample], params.batch_size, device, dtype)
-        val_logits = predict_logits(model, val.images, params.batch_size, device, dtype)
+        train_logits = predict_logits(model, train.images[sample], SCORING_BATCH, device, dtype)
+        val_logits = predict_logits(model, val.images, SCORING_BATCH, device, dtype)
         epoch = Epoch(
             epoch=number,
             train_loss=loss,

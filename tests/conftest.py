@@ -110,7 +110,7 @@ TINY = (
     ("train: 800, val: 250, test: 250, basic: 800", "train: 64, val: 33, test: 33, basic: 64"),
     ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 1"),
     ("image_size: 96 ", "image_size: 64 "),
-    ("  epochs: 8", "  epochs: 2"),
+    ("  epochs: 10", "  epochs: 2"),
     ("min_grid: 12", "min_grid: 8"),
 )
 """Replacements in params.yaml that make a study of seconds."""

@@ -24,7 +24,7 @@ REAL_STUDY = (
     ("source: synthetic ", "source: rafce "),
     ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 0"),
     ("image_size: 96 ", "image_size: 224 "),
-    ("  epochs: 8", "  epochs: 1"),
+    ("  epochs: 10", "  epochs: 1"),
     ("  images: 256 ", "  images: 40 "),
     ("  examples: 2 ", "  examples: 1 "),
 )
