@@ -1,0 +1,66 @@
+"""What is committed fits together: README, report, metrics, params and lock tell of one run."""
+
+import json
+import re
+
+import yaml
+from conftest import ROOT
+
+from rafce import params
+from tools.agree import moved
+
+
+def table_of(text: str, head: str) -> list[str]:
+    """The lines of the Markdown table whose head begins with `head`."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(head))
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    return lines[start:end]
+
+
+def test_readme_shows_the_table_of_the_committed_report() -> None:
+    report = table_of((ROOT / "report/report.md").read_text(), "| Run | Trained |")
+    assert table_of((ROOT / "README.md").read_text(), "| Run | Trained |") == report
+
+
+def test_the_committed_report_shows_the_committed_metrics() -> None:
+    summary = json.loads((ROOT / "metrics/summary.json").read_text())
+    rows = table_of((ROOT / "report/report.md").read_text(), "| Run | Trained |")[2:-1]
+    assert len(rows) == len(summary)
+    for row, (name, scores) in zip(rows, summary.items(), strict=True):
+        cells = [cell.strip(" *") for cell in row.split("|")[1:-1]]
+        assert cells[0].startswith(f"{name}:")
+        shown = [float(c) for c in cells[2:9]]
+        names = ("train_accuracy", "val_accuracy", "gap", "last_epoch_gap", "test_accuracy")
+        assert all(abs(a - 100 * scores[n]) < 0.051 for a, n in zip(shown[:5], names, strict=True)), (
+            f"{name}: {shown} against {scores}"
+        )
+        assert abs(shown[5] - scores["val_macro_f1"]) < 0.00051
+        assert abs(shown[6] - scores["test_macro_f1"]) < 0.00051
+
+
+def test_the_lock_is_of_the_committed_params() -> None:
+    committed = params.load(ROOT / "params.yaml")
+    for stage, entry in yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].items():
+        for key, value in entry.get("params", {}).get("params.yaml", {}).items():
+            node = committed
+            for part in key.split("."):
+                node = node[part]
+            assert node == value, f"{stage}: {key}"
+
+
+def test_files_that_the_documents_link_to_exist() -> None:
+    documents = [ROOT / "README.md", ROOT / "report/report.md", *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_agreement_names_what_moved_beyond_the_tolerance() -> None:
+    old = {"run1": {"val_accuracy": 0.50, "selected_epoch": 3}, "run2": {"val_accuracy": 0.4}}
+    new = {"run1": {"val_accuracy": 0.53, "selected_epoch": 4}, "run3": {"val_accuracy": 0.4}}
+    assert moved(old, old, 0.0) == []
+    exact = moved(old, new, 0.0)
+    assert any(line.startswith("run1.val_accuracy") for line in exact)
+    assert any(line.startswith("run1.selected_epoch") for line in exact)
+    assert moved(old, new, 0.05) == ["run2: only in the old summary", "run3: only in the new summary"]
