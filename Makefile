@@ -6,6 +6,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 .PHONY: repro test lint lock deps
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
+	@echo "The report: report/report.html"
 
 test: $(BIN)/.installed
 	$(ACTIVE) python -m pytest

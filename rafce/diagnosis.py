@@ -55,7 +55,7 @@ def diagnose(
     if rise is None:
         reached += "; one epoch cannot show whether the run still learns"
     else:
-        reached += f"; it rose {100 * rise:.1f} points over the last third of epochs"
+        reached += f"; it changed by {100 * rise:+.1f} points over the last third of epochs"
 
     def unable(still: bool) -> Outcome:
         if low and learning is None:

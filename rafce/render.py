@@ -48,7 +48,7 @@ def confusion_matrices(runs: Mapping[str, dict[str, Any]], classes: Sequence[str
     columns = min(len(runs), 3)
     lines = -(-len(runs) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(4.6 * columns + 1.2, 4.6 * lines + 1.2), layout="constrained", squeeze=False
+        lines, columns, figsize=(4.4 * columns + 1.6, 5.6 * lines + 0.4), layout="constrained", squeeze=False
     )
     for panel in axes.flat[len(runs) :]:
         panel.set_visible(False)
@@ -119,7 +119,7 @@ def gallery(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples:
     """
     columns = 4 * examples
     figure, axes = plt.subplots(
-        len(classes), columns, figsize=(1.15 * columns + 1.2, 1.42 * len(classes) + 0.6), squeeze=False
+        len(classes), columns, figsize=(1.15 * columns + 1.2, 1.42 * len(classes) + 0.8), squeeze=False
     )
     for panel in axes.flat:
         panel.set_axis_off()
@@ -155,7 +155,7 @@ def gallery(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples:
         f"{title}\nleft half: right answers; right half: wrong answers (most confident first)", fontsize=10
     )
     figure.subplots_adjust(
-        left=0.09, right=0.995, top=1 - 0.75 / figure.get_figheight(), bottom=0.005, wspace=0.04, hspace=0.2
+        left=0.09, right=0.995, top=1 - 0.95 / figure.get_figheight(), bottom=0.005, wspace=0.04, hspace=0.2
     )
     out = io.BytesIO()
     figure.savefig(out, format="jpeg", dpi=100, pil_kwargs={"quality": 85})

@@ -362,7 +362,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - Markdown; names come from the taxonomy and from params.yaml
     )
-    environment.filters["percent"] = lambda x: f"{round(100 * x, 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
+    environment.filters["percent"] = lambda x: f"{round(100 * round(x, 6), 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
     environment.filters["cell"] = lambda text: html.escape(text, quote=False).replace("|", "\\|")
     environment.filters["display"] = display
     return environment

@@ -70,6 +70,6 @@ def test_forgetting_is_never_claimed_without_its_measurement(
 
 def test_the_evidence_gives_the_numbers_that_decided() -> None:
     evidence = {v["name"]: v["evidence"] for v in diagnose(0.87, 0.43, [0.5, 0.7, 0.87], PARAMS)}
-    assert evidence["overfitting"] == "gap at the last epoch 44.0 %, threshold 15.0 %"
+    assert evidence["overfitting"] == "gap at the last epoch 44.0 points, threshold 15.0"
     assert "87.0 %, threshold 50.0 %" in evidence["underfitting"]
-    assert "rose 17.0 % over the last third" in evidence["under-trained"]
+    assert "changed by +17.0 points over the last third" in evidence["under-trained"]

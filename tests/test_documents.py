@@ -3,7 +3,6 @@
 import json
 import re
 
-import yaml
 from conftest import ROOT
 
 from rafce import params
@@ -41,7 +40,7 @@ def test_the_committed_report_shows_the_committed_metrics() -> None:
 
 def test_the_lock_is_of_the_committed_params() -> None:
     committed = params.load(ROOT / "params.yaml")
-    for stage, entry in yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].items():
+    for stage, entry in params.load(ROOT / "dvc.lock")["stages"].items():
         for key, value in entry.get("params", {}).get("params.yaml", {}).items():
             node = committed
             for part in key.split("."):
