@@ -16,7 +16,7 @@ from pydantic import Field
 
 from rafce import diagnosis, images, network, outs, params, scoring, training
 from rafce.params import Group
-from rafce.taxonomy import SPLITS, ClassSet, compound_classes
+from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
 from rafce.training import InferenceParams
 
 
@@ -100,11 +100,17 @@ def main() -> None:
     outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
 
 
+def numbered(label: str) -> str:
+    """A class with its RAF-CE id before it: `10 Angrily_Disgusted`. Plots that sort by name keep the order
+    then."""
+    return f"{COMPOUND.index(label):02d} {label}"
+
+
 def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
     """One line a validation image, as DVC's confusion template counts them: no image can be told from its
     line."""
     lines = [
-        f"{true},{predicted}\n"
+        f"{numbered(true)},{numbered(predicted)}\n"
         for true, row in zip(classes, counts, strict=True)
         for predicted, count in zip(classes, row, strict=True)
         for _ in range(count)
@@ -114,8 +120,9 @@ def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
 
 def per_class_csv(per_class: dict[str, dict[str, float]]) -> str:
     """Precision, recall, F1 and support by class, validation."""
+    table = {numbered(label): scores for label, scores in per_class.items()}
     return (
-        pd.DataFrame.from_dict(per_class, orient="index")
+        pd.DataFrame.from_dict(table, orient="index")
         .round(6)
         .to_csv(index_label="class", lineterminator="\n")
     )

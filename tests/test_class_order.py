@@ -14,7 +14,7 @@ from rafce_lookalike import build
 from rafce import audit, images, manifest, network, outs, report, scoring
 from rafce.sources import imagefolder, rafce
 from rafce.taxonomy import COMPOUND, compound_classes
-from stages.evaluate import confusion_csv
+from stages.evaluate import confusion_csv, numbered
 
 OFFICIAL = {
     0: "Happily surprised", 1: "Happily disgusted", 2: "Sadly fearful", 3: "Sadly angry",
@@ -71,7 +71,8 @@ def test_confusion_axes_and_per_class_tables_follow_the_class_list() -> None:
     scores = scoring.score(labels, probabilities, names)
     assert list(scores["per_class"]) == list(names)
     lines = confusion_csv(scores["confusion"], names).splitlines()[1:]
-    assert lines == [f"{names[i]},{names[(i + 1) % 11]}" for i in range(11)]
+    assert lines == [f"{numbered(names[i])},{numbered(names[(i + 1) % 11])}" for i in range(11)]
+    assert sorted(map(numbered, names)) == [numbered(n) for n in names]
     found = report.confusions({"selected": {"val": scores}}, names, most=11)["pairs"]
     assert {(p["true"], p["predicted"]) for p in found} == {
         (names[i], names[(i + 1) % 11]) for i in range(11)
