@@ -92,6 +92,11 @@ def test_an_empty_file_lacks_its_columns() -> None:
         manifest.read("")
 
 
+def test_a_row_with_a_cell_too_many_is_refused() -> None:
+    with pytest.raises(ManifestError, match="line 2: more or fewer cells than columns"):
+        manifest.read(manifest.write([ROW]).rstrip("\n") + ",more\n")
+
+
 def test_a_row_that_breaks_off_is_refused() -> None:
-    with pytest.raises(ManifestError, match="line 2: fewer cells than columns"):
+    with pytest.raises(ManifestError, match="line 2: more or fewer cells than columns"):
         manifest.read(manifest.write([ROW]).rsplit(",", 2)[0] + "\n")
