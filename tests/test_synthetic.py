@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rafce.faces import SIZE, Appearance, appearance, draw
 from rafce.regions import REGIONS
 from rafce.sources import synthetic
 from rafce.sources.base import Sample, SourceError
+from rafce.sources.faces import SIZE, Appearance, appearance, draw
 from rafce.sources.synthetic import Planned, SyntheticParams
 from rafce.streams import numpy_stream
 from rafce.taxonomy import BASIC, RAFCE_COUNTS, SPLITS, ClassSet, compound_classes

@@ -1,7 +1,8 @@
 """The embedded default: faces drawn from action units, as many as asked for, with known regions.
 
 A compound emotion is the blend of its two basic prototypes with random weights; everything else in a picture
-(`rafce.faces.Appearance`) is drawn independently of the class, so that only the expression can tell it.
+(`rafce.sources.faces.Appearance`) is drawn independently of the class, so that only the expression can tell
+it.
 """
 
 import multiprocessing
@@ -19,8 +20,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from rafce.faces import appearance, draw
 from rafce.sources.base import Sample, SourceError
+from rafce.sources.faces import appearance, draw
 from rafce.streams import numpy_stream
 from rafce.taxonomy import (
     ACTION_UNITS,
