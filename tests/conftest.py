@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from rafce import images, manifest, outs
 from rafce.manifest import Row
 from rafce.taxonomy import BASIC, SPLITS, compound_classes
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,7 +12,13 @@ from small_study import CLASSES, CONFUSION, TRAIN, measured, seen, study
 from rafce import report
 from rafce.report import Study
 
-FIGURES = ("training_curves", "confusion_matrices", "per_class_f1", "attention")
+FIGURES = (
+    "training_curves",
+    "confusion_matrices",
+    "resnet_final_confusion_matrix",
+    "per_class_f1",
+    "attention",
+)
 PNG = b"\x89PNG figure"
 JPEG = b"\xff\xd8 gallery"
 
