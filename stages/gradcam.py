@@ -21,7 +21,7 @@ PARAMS = {
     "gradcam": attention.GradcamParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
-BATCH = 32
+BATCH = 16
 
 
 def main() -> None:
