@@ -9,9 +9,9 @@ from pydantic import Field
 from pytorch_grad_cam import GradCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision.models import ResNet
-from tqdm import tqdm
 
 from rafce.augment import normalise, to_float
+from rafce.console import progress
 from rafce.params import Group
 from rafce.regions import REGIONS
 
@@ -31,6 +31,10 @@ CENTRE: Final = 0.6
 """Side of the central square, as a share of the image's side, where no region map is known."""
 
 
+class AttentionError(ValueError):
+    """A map that cannot be made; the message names the knob."""
+
+
 class GradcamParams(Group):
     """`min_grid`: cells a side that the map must have; `images`: how many validation images are measured;
     `examples`: right and wrong examples a class in the gallery."""
@@ -46,13 +50,13 @@ def choose_layer(image_size: int, min_grid: int) -> tuple[str, int]:
     cells.
 
     Raises:
-        ValueError: no layer has so many.
+        AttentionError: no layer has so many.
     """
     for layer, stride in (("layer4", 32), ("layer3", 16), ("layer2", 8), ("layer1", 4)):
         grid = -(-image_size // stride)
         if grid >= min_grid:
             return layer, grid
-    raise ValueError(
+    raise AttentionError(
         f"gradcam.min_grid is {min_grid}, at {image_size} px the finest grid is {-(-image_size // 4)}; "
         f"lower it"
     )
@@ -77,7 +81,7 @@ def heat_maps(
     maps = []
     with (
         METHODS[method](model, [getattr(model, layer)[-1]]) as cam,
-        tqdm(total=len(images), desc=title, unit="img", disable=None if title else True, leave=False) as bar,
+        progress(title, len(images)) as bar,
     ):
         for start in range(0, len(images), batch_size):
             batch = normalise(to_float(images[start : start + batch_size].to(device))).requires_grad_(True)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
-from tqdm import tqdm
 
 from rafce import manifest
+from rafce.console import progress
 from rafce.params import Group
 
 MANIFEST = "manifest.csv"
@@ -133,8 +133,7 @@ def load_split(
                 image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC)
             images[index] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
-        bar = tqdm(pool.map(fill, range(len(rows))), f"decode {role} {split}", len(rows), disable=None)
-        for _ in bar:
+        for _ in progress(f"decode {role} {split}", len(rows), pool.map(fill, range(len(rows)))):
             pass
     index = {label: i for i, label in enumerate(classes)}
     return Split(rows, tuple(classes), images, torch.tensor([index[r.label] for r in rows]))

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import ResNet, ResNet50_Weights, resnet50
 
 from rafce.augment import MEAN, STD
+from rafce.console import watched
 from rafce.streams import stream_seed
 
 Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]
@@ -179,7 +180,7 @@ def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(place), progress=True)
+            torch.hub.download_url_to_file(url, str(place), progress=watched())
         except OSError as error:
             raise WeightsError(
                 f"{name} is not in torch's cache and could not be downloaded ({error}). Download {url} "

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -13,10 +14,10 @@ import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from sklearn.metrics import f1_score
 from torchvision.models import ResNet
-from tqdm import tqdm
 
 from rafce import network
 from rafce.augment import Augmentation, augment, epoch_draws, mixup, normalise, to_float
+from rafce.console import log, progress, show
 from rafce.images import Split
 from rafce.params import Group
 from rafce.streams import stream_seed
@@ -106,7 +107,9 @@ def prepare_device(threads: int) -> torch.device:
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    log.info(f"device {device}, {torch.get_num_threads()} threads")
+    return device
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -144,7 +147,7 @@ def predict_logits(
     """Logits of clean images in eval mode: uint8 [N, 3, H, W] -> float32 [N, C] on the CPU."""
     model.eval()
     logits = []
-    with tqdm(total=len(images), desc=title, unit="img", disable=None if title else True, leave=False) as bar:
+    with progress(title, len(images)) as bar:
         for batch in images.split(batch_size):
             with autocast(device, dtype):
                 logits.append(model(normalise(to_float(batch.to(device)))).float().cpu())
@@ -162,8 +165,11 @@ def fit(
     device: torch.device,
     epochs: int,
     on_epoch: Callable[[Epoch], None],
+    title: str = "",
 ) -> Fitted:
     """Train `model` and keep the epoch with the best validation accuracy (the earliest of equals).
+
+    `title`: of the bar that a person at a terminal sees; without one there is none.
 
     Raises:
         TrainingError: fewer training images than a batch, or a loss that is not finite.
@@ -173,6 +179,7 @@ def fit(
             f"train.batch_size is {params.batch_size}, the train split has {len(train)} images; lower it"
         )
     dtype = resolve_precision(params.precision, device)
+    log.info(f"{title or 'fit'}: {len(train)} images, {len(val)} for validation, {dtype}")
     network.freeze(model, run.trainable_parts)
     optimizer = _optimizer(network.parameter_groups(model, run.lr.body, run.lr.head), params)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
@@ -183,42 +190,49 @@ def fit(
 
     history: list[Epoch] = []
     selected, selected_state = None, None
-    for number in range(1, epochs + 1):
-        loss = _train_one_epoch(
-            model,
-            train,
-            params,
-            run,
-            seed,
-            device,
-            dtype,
-            optimizer,
-            scaler,
-            number,
-            f"epoch {number}/{epochs}",
-        )
-        train_logits = predict_logits(model, train.images[sample], SCORING_BATCH, device, dtype)
-        val_logits = predict_logits(model, val.images, SCORING_BATCH, device, dtype)
-        epoch = Epoch(
-            epoch=number,
-            train_loss=loss,
-            train_accuracy=_accuracy(train_logits, train.labels[sample]),
-            val_loss=F.cross_entropy(val_logits, val.labels).item(),
-            val_accuracy=_accuracy(val_logits, val.labels),
-            val_macro_f1=float(
-                f1_score(
-                    val.labels,
-                    val_logits.argmax(1),
-                    labels=range(len(val.classes)),
-                    average="macro",
-                    zero_division=0,
-                )
-            ),
-        )
-        history.append(epoch)
-        if selected is None or epoch.val_accuracy > selected.val_accuracy:
-            selected, selected_state = epoch, network.snapshot(model)
-        on_epoch(epoch)
+    images_an_epoch = len(train) // params.batch_size * params.batch_size
+    # smoothing=0: the time left follows from the mean speed so far, the scoring between epochs included.
+    with progress(title, epochs * images_an_epoch, smoothing=0) as bar:
+
+        def advance(loss: float) -> None:
+            val = f", val {100 * history[-1].val_accuracy:.1f} %" if history else ""
+            bar.set_postfix_str(f"loss {loss:.3f}{val}", refresh=False)
+            bar.update(params.batch_size)
+
+        for number in range(1, epochs + 1):
+            bar.set_description(f"{title}  epoch {number}/{epochs}")
+            begun = time.perf_counter()
+            loss = _train_one_epoch(
+                model, train, params, run, seed, device, dtype, optimizer, scaler, number, advance
+            )
+            speed = images_an_epoch / (time.perf_counter() - begun)
+            bar.set_description(f"{title}  epoch {number}/{epochs}, scoring")
+            train_logits = predict_logits(model, train.images[sample], SCORING_BATCH, device, dtype)
+            val_logits = predict_logits(model, val.images, SCORING_BATCH, device, dtype)
+            epoch = Epoch(
+                epoch=number,
+                train_loss=loss,
+                train_accuracy=_accuracy(train_logits, train.labels[sample]),
+                val_loss=F.cross_entropy(val_logits, val.labels).item(),
+                val_accuracy=_accuracy(val_logits, val.labels),
+                val_macro_f1=float(
+                    f1_score(
+                        val.labels,
+                        val_logits.argmax(1),
+                        labels=range(len(val.classes)),
+                        average="macro",
+                        zero_division=0,
+                    )
+                ),
+            )
+            history.append(epoch)
+            if selected is None or epoch.val_accuracy > selected.val_accuracy:
+                selected, selected_state = epoch, network.snapshot(model)
+            show(
+                f"epoch {number}/{epochs}  loss {loss:.3f}  train {100 * epoch.train_accuracy:.1f} %"
+                f"  val {100 * epoch.val_accuracy:.1f} %  {speed:.1f} img/s"
+            )
+            on_epoch(epoch)
     assert selected is not None and selected_state is not None
     return Fitted(history, selected, selected_state, network.snapshot(model))
 
@@ -243,7 +257,7 @@ def _train_one_epoch(
     optimizer: torch.optim.Optimizer,
     scaler: Any,
     epoch: int,
-    title: str,
+    on_step: Callable[[float], None],
 ) -> float:
     """One pass over the training images in an order of its own; an incomplete last batch is left out. Mean
     loss."""
@@ -254,33 +268,27 @@ def _train_one_epoch(
     batches = [b for b in order.split(params.batch_size) if len(b) == params.batch_size]
     network.train_mode(model)
     total = 0.0
-    with tqdm(
-        total=len(batches) * params.batch_size, desc=title, unit="img", disable=None, leave=False
-    ) as bar:
-        for step, batch in enumerate(batches):
-            images = augment(
-                to_float(train.images[batch].to(device)), draws[batch].to(device), run.augmentation
+    for step, batch in enumerate(batches):
+        images = augment(to_float(train.images[batch].to(device)), draws[batch].to(device), run.augmentation)
+        targets = F.one_hot(train.labels[batch], len(train.classes)).float().to(device)
+        images, targets = mixup(images, targets, run.mixup_alpha, seed, epoch, step)
+        torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
+        with autocast(device, dtype):
+            logits = model(normalise(images))
+        loss = F.cross_entropy(logits.float(), targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at epoch {epoch}, step {step + 1}; lower the learning rates of "
+                f"this run "
+                "or set train.precision to float32"
             )
-            targets = F.one_hot(train.labels[batch], len(train.classes)).float().to(device)
-            images, targets = mixup(images, targets, run.mixup_alpha, seed, epoch, step)
-            torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
-            with autocast(device, dtype):
-                logits = model(normalise(images))
-            loss = F.cross_entropy(logits.float(), targets)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss is {value} at epoch {epoch}, step {step + 1}; lower the learning rates of "
-                    f"this run "
-                    "or set train.precision to float32"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            total += value
-            bar.update(params.batch_size)
-            bar.set_postfix(loss=f"{value:.3f}", refresh=False)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        total += value
+        on_step(value)
     return total / len(batches)
 
 

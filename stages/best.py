@@ -5,16 +5,18 @@ Usage: python -m stages.best
 
 import json
 from pathlib import Path
+from typing import Any
 
-from rafce import network, outs, params, scoring
+from rafce import network, outs, scoring
 from rafce.params import RunTitles
+from stages import command
 
 PARAMS = {"runs": RunTitles}
 OUT = Path("models/best_resnet50.pth")
 
 
-def main() -> None:
-    runs = params.read(Path("params.yaml"), PARAMS)["runs"]
+def main(values: dict[str, Any]) -> None:
+    runs = values["runs"]
     metrics = {name: json.loads(Path(f"metrics/runs/{name}.json").read_text()) for name in runs}
     best = scoring.best_run(metrics)
     weights = network.read_checkpoint(Path(f"models/runs/{best}.pth"))
@@ -23,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

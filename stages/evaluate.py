@@ -3,7 +3,6 @@
 Usage: python -m stages.evaluate run1
 """
 
-import argparse
 import csv
 import io
 from pathlib import Path
@@ -14,10 +13,11 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from rafce import diagnosis, images, network, outs, params, scoring, training
+from rafce import diagnosis, images, network, outs, scoring, training
 from rafce.params import Group
 from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
 from rafce.training import InferenceParams
+from stages import command
 
 
 class EvaluateParams(Group):
@@ -36,11 +36,7 @@ PARAMS = {
 DATASET = Path("data/dataset_resnet_224.zip")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a block under `runs` in params.yaml")
-    name = parser.parse_args().run
-    values = params.read(Path("params.yaml"), PARAMS, run=name)
+def main(values: dict[str, Any], name: str) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
     device = training.prepare_device(train.threads)
     dtype = training.resolve_precision(train.precision, device)
@@ -58,7 +54,7 @@ def main() -> None:
             values["evaluate"].batch_size,
             device,
             dtype,
-            f"{name} {split}",
+            f"score {name} on {split}",
         )
         return torch.softmax(logits.double(), 1).numpy()
 
@@ -142,4 +138,4 @@ def predictions_csv(
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

@@ -4,12 +4,12 @@ Usage: python -m stages.extract
 """
 
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
-
-from rafce import audit, manifest, outs, params
+from rafce import audit, console, manifest, outs
 from rafce.sources import SOURCES, DataParams
 from rafce.taxonomy import compound_classes
+from stages import command
 
 PARAMS = {"data": DataParams}
 RAW = Path("data/raw")
@@ -17,14 +17,14 @@ OUT = Path("data/extracted")
 COUNTS = Path("metrics/data.json")
 
 
-def main() -> None:
-    data: DataParams = params.read(Path("params.yaml"), PARAMS)["data"]
+def main(values: dict[str, Any]) -> None:
+    data: DataParams = values["data"]
     source = SOURCES[data.source]
     total, samples = source.read(RAW / data.source, data.classes, data.own())
 
     with outs.new_folder(OUT) as folder:
         rows = []
-        for sample in tqdm(samples, f"extract {data.source}", total, unit="img", disable=None):
+        for sample in console.progress(f"extract {data.source}", total, samples):
             row, files = audit.identify(sample)
             for path, content in files.items():
                 outs.write_bytes(folder / path, content)
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

@@ -6,14 +6,15 @@ Usage: python -m stages.preprocess
 import functools
 import multiprocessing
 import os
+import signal
 import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from tqdm import tqdm
-
-from rafce import images, manifest, outs, params
+from rafce import console, images, manifest, outs
 from rafce.manifest import Row
+from stages import command
 
 PARAMS = {"preprocess": images.PreprocessParams}
 EXTRACTED = Path("data/extracted")
@@ -31,18 +32,18 @@ def squared(row: Row, size: int) -> tuple[Row, dict[str, bytes]]:
     return row, files
 
 
-def main() -> None:
-    size = params.read(Path("params.yaml"), PARAMS)["preprocess"].image_size
+def main(values: dict[str, Any]) -> None:
+    size = values["preprocess"].image_size
     rows = manifest.read((EXTRACTED / "manifest.csv").read_text(encoding="utf-8"))
 
     with (
         outs.new_file(OUT) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        multiprocessing.Pool(os.cpu_count()) as pool,
+        multiprocessing.Pool(os.cpu_count(), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool,
     ):
         listed = []
         work = pool.imap(functools.partial(squared, size=size), rows, chunksize=16)
-        for row, files in tqdm(work, f"preprocess to {size} px", len(rows), unit="img", disable=None):
+        for row, files in console.progress(f"preprocess to {size} px", len(rows), work):
             for name, content in files.items():
                 outs.add_to_zip(archive, name, content)
             listed.append(row)
@@ -50,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import Field
 
-from rafce import images, network, outs, params, training
+from rafce import images, network, outs, training
 from rafce.params import Group
 from rafce.taxonomy import BASIC
 from rafce.training import LearningRates, OptimisationParams, RunParams
+from stages import command
 
 
 class BasicEmotionsParams(Group):
@@ -52,8 +53,7 @@ def initial_body(model: network.ResNet, weights: str) -> dict[str, Any]:
     return {"weights": weights, "sha256": network.file_sha256(path)}
 
 
-def main() -> None:
-    values = params.read(Path("params.yaml"), PARAMS)
+def main(values: dict[str, Any]) -> None:
     pretrained, train = values["pretrained"], values["train"]
     epochs = pretrained.basic_emotions.epochs
     device = training.prepare_device(train.threads)
@@ -92,6 +92,7 @@ def main() -> None:
             device,
             epochs,
             lambda e: None,
+            "basic emotions",
         )
         state, history = fitted.selected_state, fitted.history
         record |= {
@@ -106,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

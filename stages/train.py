@@ -3,26 +3,23 @@
 Usage: python -m stages.train run1
 """
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import dvclive
 
-from rafce import images, network, outs, params, training
+from rafce import images, network, outs, training
 from rafce.taxonomy import ClassSet, compound_classes
 from rafce.training import Epoch, RunParams, TrainParams
+from stages import command
 
 PARAMS = {"seed": int, "data.classes": ClassSet, "train": TrainParams, "runs.{run}": RunParams}
 DATASET = Path("data/dataset_resnet_224.zip")
 PRETRAINED = Path("models/pretrained.pth")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a block under `runs` in params.yaml")
-    name = parser.parse_args().run
-    values = params.read(Path("params.yaml"), PARAMS, run=name)
+def main(values: dict[str, Any], name: str) -> None:
     classes, train, run = compound_classes(values["data.classes"]), values["train"], values["runs.{run}"]
     device = training.prepare_device(train.threads)
 
@@ -54,6 +51,7 @@ def main() -> None:
             device,
             train.epochs,
             on_epoch,
+            f"train {name}",
         )
 
     def weights(state: dict, epoch: Epoch) -> dict:
@@ -69,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

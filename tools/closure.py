@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("rafce", "stages")
-TEMPLATES = {"rafce/report.py": "rafce/templates"}
+TEMPLATES = {"rafce/report.py": "rafce/templates", "rafce/wording.py": "rafce/templates"}
 """Files that a module reads beside the code it imports."""
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     if parser.parse_args().write:
         (ROOT / "dvc.yaml").write_text(with_code_deps((ROOT / "dvc.yaml").read_text()))
         return
-    for script in sorted((ROOT / "stages").glob("*.py")):
+    for script in sorted((ROOT / "stages").glob("[!_]*.py")):
         print(f"{script.stem}:")
         for file in closure(f"stages/{script.name}"):
             print(f"  - {file}")
