@@ -1,13 +1,15 @@
 """From measured evidence to a verdict on a run. No verdict without its measurement."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from rafce.params import Group
 
 Outcome = Literal["supported", "not supported", "not measured"]
+
+VERDICTS: Final = ("overfitting", "underfitting", "under-trained", "catastrophic forgetting")
 
 
 class DiagnosisParams(Group):
@@ -26,59 +28,49 @@ class DiagnosisParams(Group):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict: what it says, whether the evidence supports it, and the evidence in words."""
+    """One of VERDICTS, whether the evidence supports it, and the fractions that decided it, by name."""
 
     name: str
     outcome: Outcome
-    evidence: str
+    evidence: dict[str, float]
 
 
 def diagnose(
     train_accuracy: float, val_accuracy: float, curve: list[float], params: DiagnosisParams
 ) -> list[dict[str, Any]]:
-    """Verdicts on one run.
+    """Verdicts on one run, in the order of VERDICTS.
 
-    Underfitting: a low train accuracy that no longer rises. Under-trained: one that still does.
+    Underfitting: a low train accuracy that no longer rises. Under-trained: one that still does. Forgetting is
+    never decided by accuracies: it needs the source task's accuracy before and after fine-tuning.
 
     Args:
         train_accuracy, val_accuracy: clean accuracies at the last epoch. curve: train accuracy by epoch.
+
+    Returns:
+        Dicts with `name`, `outcome`, `evidence`. `rise`, the change of train accuracy over the last third of
+        epochs, is absent after one epoch.
     """
     gap = round(train_accuracy - val_accuracy, 6)
-    before = curve[-1 - max(1, len(curve) // 3)] if len(curve) > 1 else None
-    rise = None if before is None else curve[-1] - before
+    rise = curve[-1] - curve[-1 - max(1, len(curve) // 3)] if len(curve) > 1 else None
     low = train_accuracy < params.underfitting_train_accuracy
     learning = None if rise is None else rise > params.plateau
-    reached = (
-        f"train accuracy at the last epoch {_percent(train_accuracy)}, threshold "
-        f"{_percent(params.underfitting_train_accuracy)}"
-    )
-    if rise is None:
-        reached += "; one epoch cannot show whether the run still learns"
-    else:
-        reached += f"; it changed by {100 * rise:+.1f} points over the last third of epochs"
 
     def unable(still: bool) -> Outcome:
         if low and learning is None:
             return "not measured"
         return "supported" if low and learning == still else "not supported"
 
-    verdicts = [
+    reached = {"train_accuracy": train_accuracy, "threshold": params.underfitting_train_accuracy}
+    if rise is not None:
+        reached["rise"] = rise
+    verdicts = (
         Verdict(
             "overfitting",
             "supported" if gap >= params.overfitting_gap else "not supported",
-            f"gap at the last epoch {100 * gap:.1f} points, threshold {100 * params.overfitting_gap:.1f}",
+            {"gap": gap, "threshold": params.overfitting_gap},
         ),
         Verdict("underfitting", unable(still=False), reached),
         Verdict("under-trained", unable(still=True), reached),
-        Verdict(
-            "catastrophic forgetting",
-            "not measured",
-            "accuracies alone cannot show it: it needs the source task's accuracy before and after "
-            "fine-tuning",
-        ),
-    ]
+        Verdict("catastrophic forgetting", "not measured", {}),
+    )
     return [asdict(v) for v in verdicts]
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"

@@ -1,8 +1,8 @@
-"""From the metrics of all runs to the summary, the sentences of the report, and the report as Markdown and
-HTML."""
+"""From the metrics of all runs to the summary, the claims, and the report as Markdown and HTML."""
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,14 @@ import jinja2
 import markdown
 import numpy as np
 import pandas as pd
+from markdown.extensions.toc import TocExtension, slugify_unicode
 from pydantic import BaseModel
 
 from rafce import scoring
-from rafce.taxonomy import RAFCE_COUNTS, SPLITS, components, display
+from rafce.diagnosis import VERDICTS
+from rafce.render import fit_jpeg
+from rafce.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS, components
+from rafce.wording import Said, Wording, said
 
 ATTENTION_MARGIN = 0.1
 """Relative heat on two areas that differs by less speaks for neither."""
@@ -23,6 +27,8 @@ BIAS_MARGIN = 0.05
 """Shares of predictions and of images that differ by less speak for neither."""
 
 TEMPLATES = Path(__file__).parent / "templates"
+GALLERY_BYTES = 2_500_000
+"""What all galleries of report.html may take together: mailed and opened on a phone, it stays under 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the original beside what was measured. `verdict`: supported, not supported, contradicted or
-    not measured."""
+    """A claim of the original (message `claim-<claim>`) beside what was measured.
+
+    `verdict`: supported, supported for some runs, not supported, contradicted or not measured.
+    """
 
     claim: str
-    measured: str
+    measured: Said
     verdict: str
 
 
@@ -89,16 +97,6 @@ def curves_csv(history: Mapping[str, pd.DataFrame]) -> str:
     ]
     columns = ["run", "split", "epoch", "accuracy", "loss"]
     return pd.concat(parts)[columns].to_csv(index=False, lineterminator="\n")
-
-
-def per_class_csv(runs: Mapping[str, dict[str, Any]]) -> str:
-    """Validation F1 of every class and run in long form: run, class, f1."""
-    rows = [
-        {"run": name, "class": label, "f1": round(scores["f1"], 6)}
-        for name, run in runs.items()
-        for label, scores in run["selected"]["val"]["per_class"].items()
-    ]
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
 def class_bias(
@@ -154,108 +152,128 @@ def confusions(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) ->
     }
 
 
-def facts(study: Study) -> dict[str, Any]:
+def facts(study: Study, say: Wording) -> dict[str, Any]:
     """Everything the template prints, computed from the measurements."""
+    totals = summary(study.runs)
+    decided = claims(study)
+    verdicts = ("supported", "contradicted", "not measured")
+    counted = {v: sum(c.verdict == v for c in decided) for v in verdicts}
+    ranking = sorted(study.runs, key=lambda n: -study.runs[n]["selected"]["val"]["accuracy"])
     return {
+        "say": say,
         "study": study,
-        "summary": summary(study.runs),
+        "named": lambda name: say("run-title", name=name, title=_cell(say.known(study.titles[name]))),
+        "summary": totals,
         "best": study.best,
         "totals": {
             role: {s: sum(row[s] for row in study.data[role].values()) for s in SPLITS}
             for role in ("compound", "basic")
         },
+        "numbers": {c: COMPOUND.index(c) for c in study.classes},
         "published": RAFCE_COUNTS,
+        "verdicts": VERDICTS,
+        "supported": {
+            name: [v["name"] for v in run["verdicts"] if v["outcome"] == "supported"]
+            for name, run in study.runs.items()
+        },
         "bias": {
             name: class_bias(run, study.classes, study.train_counts) for name, run in study.runs.items()
         },
         "confusions": {name: confusions(run, study.classes) for name, run in study.runs.items()},
-        "claims": claims(study),
-        "ranking": sorted(study.runs, key=lambda n: -study.runs[n]["selected"]["val"]["accuracy"]),
+        "claims": decided,
+        "counted": {**counted, "mixed": len(decided) - sum(counted.values())},
+        "ranked": [say("order-run", name=n, accuracy=totals[n]["val_accuracy"]) for n in ranking],
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
+        **_alternatives(study, say),
     }
+
+
+def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
+    """What the figures show, in words, by run: for those who do not see them."""
+    right = {n: np.trace(np.array(r["selected"]["val"]["confusion"])) for n, r in study.runs.items()}
+    return {
+        "alt_curves": [
+            said(
+                "curves-alt-run",
+                name=name,
+                train=float(frame["train_accuracy"].iloc[-1]),
+                val=float(frame["val_accuracy"].iloc[-1]),
+            )
+            for name, frame in study.history.items()
+        ],
+        "alt_matrices": [
+            said("matrices-alt-run", name=n, right=int(right[n]), images=r["selected"]["val"]["images"])
+            for n, r in study.runs.items()
+        ],
+        "alt_attention": [
+            said(
+                "attention-alt-run",
+                name=name,
+                shares=say.listing(
+                    [
+                        said("attention-alt-area", area=said(f"area-{area}"), ratio=s["ratio"])
+                        for area, s in a["shares"].items()
+                    ]
+                ),
+            )
+            for name, a in study.attention.items()
+        ],
+    }
+
+
+def evidence(verdict: Mapping[str, Any]) -> Said:
+    """The sentence that gives the numbers which decided a verdict."""
+    if verdict["name"] in ("underfitting", "under-trained"):
+        after_one = "" if "rise" in verdict["evidence"] else "-one-epoch"
+        return said(f"evidence-low-train{after_one}", **verdict["evidence"])
+    return said(f"evidence-{verdict['name'].replace(' ', '-')}", **verdict["evidence"])
 
 
 def claims(study: Study) -> list[Claim]:
     """The original's claims, each beside the measurement that decides it here, or said to be not measured."""
+    nothing = said("measured-nothing")
     found: list[Claim] = []
-
-    def verdict_claim(name: str, verdict: str, claim: str, also: str) -> None:
-        if name in study.runs:
-            match = next(v for v in study.runs[name]["verdicts"] if v["name"] == verdict)
-            found.append(Claim(claim, match["evidence"], match["outcome"]))
-            found.append(Claim(also, "no measurement in this report decides it", "not measured"))
-
-    verdict_claim(
-        "run1",
-        "overfitting",
-        "Run 1 overfits (train 87 %, validation 43 %)",
-        "Run 1 memorised background noise, lighting and specific pixels",
-    )
-    verdict_claim(
-        "run2",
-        "underfitting",
-        "Run 2 underfits (validation 36 %, gap about 10 points)",
-        "Generic ImageNet features do not suffice for subtle classes such as Happily disgusted",
-    )
-    if "run3" in study.runs:
-        forgetting = next(v for v in study.runs["run3"]["verdicts"] if v["name"] == "catastrophic forgetting")
-        found.append(
-            Claim(
-                "Run 3 forgets catastrophically (validation 31 %): fine-tuning destroyed what was "
-                "pre-trained",
-                forgetting["evidence"],
-                forgetting["outcome"],
-            )
-        )
+    for run, verdict, claim, also in (
+        ("run1", "overfitting", "overfits", "memorised"),
+        ("run2", "underfitting", "underfits", "generic-features"),
+        ("run3", "catastrophic forgetting", "forgets", None),
+    ):
+        if run in study.runs:
+            match = next(v for v in study.runs[run]["verdicts"] if v["name"] == verdict)
+            found.append(Claim(claim, evidence(match), match["outcome"]))
+            if also:
+                found.append(Claim(also, nothing, "not measured"))
     found.append(_attention_claim(study))
     found.extend(_bias_claims(study))
-    found.append(
-        Claim(
-            "Emotions that share an obvious geometry (open mouth) are confused",
-            "; ".join(
-                f"{name}: {100 * c['share']:.0f} % of errors share a basic emotion with the truth, "
-                f"{100 * c['expected']:.0f} % if drawn by frequency"
-                for name, c in ((n, confusions(r, study.classes)) for n, r in study.runs.items())
-            )
-            + ". Geometry itself is not measured",
-            "not measured",
-        )
-    )
-    found.append(
-        Claim(
-            "Without millions of images a deep CNN cannot learn these micro-features",
-            "one data size only; it needs a learning curve",
-            "not measured",
-        )
-    )
+    by_run = {name: confusions(run, study.classes) for name, run in study.runs.items()}
+    shared = [
+        said("measured-confused-run", name=name, share=c["share"], expected=c["expected"])
+        for name, c in by_run.items()
+    ]
+    found.append(Claim("confused", said("measured-confused", list=shared), "not measured"))
+    found.append(Claim("millions", said("measured-one-size"), "not measured"))
     return found
 
 
 def _attention_claim(study: Study) -> Claim:
-    claim = "The maps often light up on background or hair rather than on eyes and mouth"
     if any(a["regions"] != "exact" for a in study.attention.values()):
-        return Claim(
-            claim, "no region maps for these images: only centre against border is known", "not measured"
-        )
+        return Claim("background", said("measured-no-regions"), "not measured")
     if not all(a["shares"] for a in study.attention.values()):
-        return Claim(claim, "all maps of a run are empty", "not measured")
-    texts, differences = [], []
+        return Claim("background", said("measured-empty-maps"), "not measured")
+    by_run, differences = [], []
     for name, attention in study.attention.items():
         ratio = {}
         for group, areas in (("away", ("background", "hair")), ("facial", ("eyes_brows", "mouth"))):
             heat = sum(attention["shares"][a]["heat"] for a in areas)
             area = sum(attention["shares"][a]["area"] for a in areas)
             if area == 0:
-                return Claim(claim, f"these images show none of {' and '.join(areas)}", "not measured")
+                missing = [said(f"area-{a}") for a in areas]
+                return Claim("background", said("measured-no-area", areas=missing), "not measured")
             ratio[group] = heat / area
         differences.append(ratio["away"] - ratio["facial"])
-        texts.append(
-            f"{name}: {ratio['away']:.2f} on background and hair, {ratio['facial']:.2f} on eyes, brows, mouth"
-        )
+        by_run.append(said("measured-background-run", name=name, **ratio))
     return Claim(
-        claim,
-        "heat relative to area (1 = no preference): " + "; ".join(texts),
-        _direction(differences, ATTENTION_MARGIN),
+        "background", said("measured-background", list=by_run), _direction(differences, ATTENTION_MARGIN)
     )
 
 
@@ -276,84 +294,94 @@ def _bias_claims(study: Study) -> list[Claim]:
     if name in study.classes:
         rank = sorted(train_counts, key=lambda c: -train_counts[c]).index(name) + 1
         published = sorted(RAFCE_COUNTS, key=lambda c: -RAFCE_COUNTS[c][0]).index(name) + 1
-        found.append(
-            Claim(
-                "Angrily disgusted is a rare class",
-                f"number {rank} of {len(train_counts)} by training images here ({train_counts[name]}), "
-                f"number "
-                f"{published} of 14 in RAF-CE as published ({RAFCE_COUNTS[name][0]})",
-                "contradicted"
-                if rank <= 3
-                else "supported"
-                if rank > len(train_counts) / 2
-                else "not supported",
-            )
+        measured = said(
+            "measured-rare",
+            rank=rank,
+            classes=len(train_counts),
+            images=train_counts[name],
+            published=published,
+            all=len(RAFCE_COUNTS),
+            published_images=RAFCE_COUNTS[name][0],
         )
+        rare = "supported" if rank > len(train_counts) / 2 else "not supported"
+        found.append(Claim("rare", measured, "contradicted" if rank <= 3 else rare))
         scores = {n: r["selected"]["val"]["per_class"][name] for n, r in study.runs.items()}
         if all(s["support"] for s in scores.values()):
             failing = sum(s["recall"] == 0 for s in scores.values())
             some = "supported for some runs" if failing else "contradicted"
-            found.append(
-                Claim(
-                    "The network fails totally on Angrily disgusted",
-                    "recall on validation: "
-                    + ", ".join(f"{n} {100 * s['recall']:.0f} %" for n, s in scores.items()),
-                    "supported" if failing == len(scores) else some,
-                )
-            )
+            recalls = [said("measured-fails-run", name=n, recall=s["recall"]) for n, s in scores.items()]
+            verdict = "supported" if failing == len(scores) else some
+            found.append(Claim("fails", said("measured-fails", list=recalls), verdict))
         else:
-            found.append(
-                Claim(
-                    "The network fails totally on Angrily disgusted",
-                    "validation holds no such image",
-                    "not measured",
-                )
-            )
+            found.append(Claim("fails", said("measured-no-image"), "not measured"))
     bias = {n: class_bias(r, study.classes, train_counts) for n, r in study.runs.items()}
-    found.append(
-        Claim(
-            "The network is biased towards the frequent classes",
-            "predictions on the three most frequent classes against the images there: "
-            + "; ".join(
-                f"{n} {100 * b['predicted_frequent']:.1f} % against {100 * b['true_frequent']:.1f} %"
-                for n, b in bias.items()
-            ),
-            _direction([b["predicted_frequent"] - b["true_frequent"] for b in bias.values()], BIAS_MARGIN),
-        )
-    )
+    shares = [
+        said("measured-biased-run", name=n, predicted=b["predicted_frequent"], true=b["true_frequent"])
+        for n, b in bias.items()
+    ]
+    differences = [b["predicted_frequent"] - b["true_frequent"] for b in bias.values()]
+    found.append(Claim("biased", said("measured-biased", list=shares), _direction(differences, BIAS_MARGIN)))
     return found
 
 
-def markdown_report(study: Study) -> str:
+def markdown_report(study: Study, say: Wording) -> str:
     """The report as Markdown; figures are linked relative to `report/`, galleries are left to the HTML."""
-    return _environment().get_template("report.md.j2").render(facts(study), galleries=False)
+    return _environment(say).get_template("report.md.j2").render(facts(study, say), galleries=False)
 
 
-def html_report(study: Study, figures: Mapping[str, bytes], galleries: Mapping[str, bytes]) -> str:
+def html_report(
+    study: Study, say: Wording, figures: Mapping[str, bytes], galleries: Mapping[str, bytes]
+) -> str:
     """The report as one self-contained HTML file.
 
     Args:
         figures: path from the root -> PNG bytes. galleries: run -> JPEG bytes.
     """
+    environment = _environment(say)
     body = markdown.markdown(
-        _environment().get_template("report.md.j2").render(facts(study), galleries=True),
-        extensions=["tables", "toc", "fenced_code"],
+        environment.get_template("report.md.j2").render(facts(study, say), galleries=True),
+        extensions=["tables", "fenced_code", TocExtension(slugify=_anchor)],
     )
     for name, picture in figures.items():
         body = body.replace(f'src="../{name}"', f'src="{_data_uri(picture, "png")}"')
     for name, picture in galleries.items():
-        body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(picture, "jpeg")}"')
-    body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+        small = fit_jpeg(picture, GALLERY_BYTES // len(galleries))
+        body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(small, "jpeg")}"')
     if 'src="../' in body:
         raise ValueError("report.html would not be self-contained: a picture is linked and not embedded")
-    return _environment().get_template("report.html.j2").render(title=study.params["report"].title, body=body)
+    return environment.get_template("report.html.j2").render(
+        language=say.language, title=say.known(study.params["report"].title), body=_scrolling(body)
+    )
+
+
+def _scrolling(body: str) -> str:
+    """Wide things scroll in a box of their own, which the keyboard reaches; the page itself does not."""
+    body = re.sub(r"<p>(<img [^>]*>)</p>", r'<div class="box" tabindex="0">\1</div>', body)
+    return re.sub(r"<table>(.*?)</table>", _boxed, body, flags=re.DOTALL)
+
+
+def _boxed(table: re.Match[str]) -> str:
+    """A table in its box. One of sentences (class `prose`) becomes a list of blocks on a phone."""
+    first = table[1].split("</thead>")[-1].split("</tr>")[0]
+    cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", first, re.DOTALL)]
+    prose = len(cells) <= 3 and max(map(len, cells), default=0) > 30
+    return f'<div class="box{" prose" if prose else ""}" tabindex="0">{table[0]}</div>'
 
 
 def _data_uri(picture: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def _environment() -> jinja2.Environment:
+def _cell(text: str) -> str:
+    return html.escape(text, quote=False).replace("|", "\\|")
+
+
+def _anchor(heading: str, separator: str = "-") -> str:
+    """The anchor of a heading, as GitHub makes it: letters keep their accents, punctuation goes."""
+    return slugify_unicode(heading, separator)
+
+
+def _environment(say: Wording) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -362,7 +390,18 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - Markdown; names come from the taxonomy and from params.yaml
     )
-    environment.filters["percent"] = lambda x: f"{round(100 * round(x, 6), 1) + 0.0:.1f}"  # + 0.0: no "-0.0"
-    environment.filters["cell"] = lambda text: html.escape(text, quote=False).replace("|", "\\|")
-    environment.filters["display"] = display
+    environment.filters |= {
+        "percent": say.percent,
+        "decimal": say.decimal,
+        "whole": lambda number: say.decimal(number, 0),
+        "literal": lambda number: f"`{number:g}`".replace("e-0", "e-"),
+        "class": lambda label: say(label),
+        "verdict": lambda name: say(f"verdict-{name.replace(' ', '-')}"),
+        "outcome": lambda name: say(f"outcome-{name.replace(' ', '-')}"),
+        "evidence": evidence,
+        "capitalised": lambda text: text[:1].upper() + text[1:],
+        "cell": _cell,
+        "attribute": lambda text: text.replace('"', "'").replace("[", "(").replace("]", ")"),
+        "anchor": _anchor,
+    }
     return environment

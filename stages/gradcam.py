@@ -3,16 +3,17 @@
 Usage: python -m stages.gradcam run1
 """
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import from_numpy
 
-from rafce import attention, images, network, outs, params, render, training
+from rafce import attention, gallery, images, network, outs, training
 from rafce.taxonomy import ClassSet, compound_classes
 from rafce.training import InferenceParams
+from stages import command
 
 PARAMS = {
     "data.classes": ClassSet,
@@ -24,11 +25,7 @@ DATASET = Path("data/dataset_resnet_224.zip")
 BATCH = 16
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a block under `runs` in params.yaml")
-    name = parser.parse_args().run
-    values = params.read(Path("params.yaml"), PARAMS, run=name)
+def main(values: dict[str, Any], name: str) -> None:
     classes, train, gradcam = compound_classes(values["data.classes"]), values["train"], values["gradcam"]
     device = training.prepare_device(train.threads)
 
@@ -85,11 +82,11 @@ def main() -> None:
     for row in shown:
         row |= {"image": val.images[row["index"]].permute(1, 2, 0).numpy(), "heat": by_index[row["index"]]}
     title = values["runs.{run}.title"]
-    heading = f"{title}: {gradcam.method} at {layer} ({grid} x {grid}), validation images"
+    heading = f"{name}: {title} · {gradcam.method} {layer} ({grid} × {grid})"
     outs.write_bytes(
-        Path(f"plots/runs/{name}/gallery.jpg"), render.gallery(shown, classes, gradcam.examples, heading)
+        Path(f"plots/runs/{name}/gallery.jpg"), gallery.draw(shown, classes, gradcam.examples, heading)
     )
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

@@ -10,17 +10,20 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from rafce import outs, params, render, report
+from rafce import outs, render, report
 from rafce.images import PreprocessParams
 from rafce.params import Group, RunTitles
 from rafce.sources import DataParams
 from rafce.taxonomy import compound_classes
+from rafce.wording import Language, Wording
+from stages import command
 
 
 class ReportParams(Group):
-    """`title`: headline of the report."""
+    """`title`: headline of the report; `language`: what it is written in, its figures too."""
 
     title: str = Field(min_length=1)
+    language: Language
 
 
 PARAMS = {
@@ -40,8 +43,7 @@ def read_json(path: str) -> Any:
     return json.loads(Path(path).read_text())
 
 
-def main() -> None:
-    values = params.read(Path("params.yaml"), PARAMS)
+def main(values: dict[str, Any]) -> None:
     runs = values["runs"]
     study = report.Study(
         params=values,
@@ -54,20 +56,21 @@ def main() -> None:
     )
     outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
-    outs.write_text(Path("plots/per_class_f1.csv"), report.per_class_csv(study.runs))
+    say = Wording(values["report"].language)
+    best = study.runs[study.best]
     figures = {
-        "plots/training_curves.png": render.training_curves(study.history, study.titles),
-        "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes),
-        "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts),
-        "plots/attention.png": render.attention_bars(study.attention, study.titles),
-        "plots/resnet_final_confusion_matrix.png": render.final_matrix(study.runs[study.best], study.classes),
+        "plots/training_curves.png": render.training_curves(study.history, study.titles, say),
+        "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes, say),
+        "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts, say),
+        "plots/attention.png": render.attention_bars(study.attention, study.titles, say),
+        "plots/resnet_final_confusion_matrix.png": render.final_matrix(best, study.classes, say),
     }
     for name, picture in figures.items():
         outs.write_bytes(Path(name), picture)
     galleries = {name: Path(f"plots/runs/{name}/gallery.jpg").read_bytes() for name in runs}
-    outs.write_text(Path("report/report.md"), report.markdown_report(study))
-    outs.write_text(Path("report/report.html"), report.html_report(study, figures, galleries))
+    outs.write_text(Path("report/report.md"), report.markdown_report(study, say))
+    outs.write_text(Path("report/report.html"), report.html_report(study, say, figures, galleries))
 
 
 if __name__ == "__main__":
-    main()
+    command(main, PARAMS, __doc__)

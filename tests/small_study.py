@@ -116,7 +116,7 @@ def study(
         },
         "runs": {name: run_params(titles[name]) for name in names},
         "diagnosis": DIAGNOSIS,
-        "report": ReportParams(title="A study & its runs"),
+        "report": ReportParams(title="A study & its runs", language="en"),
     }
     history = pd.DataFrame(
         {

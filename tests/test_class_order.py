@@ -81,7 +81,7 @@ def test_confusion_axes_and_per_class_tables_follow_the_class_list() -> None:
 
 def test_report_table_lists_the_classes_in_order() -> None:
     template = (Path(report.TEMPLATES) / "report.md.j2").read_text()
-    assert re.search(r"\{% for c in study\.classes %\}\n\| \{\{ c \| display \}\}", template)
+    assert re.search(r"\{% for c in study\.classes %\}\n\| \{\{ c \| class \}\}", template)
 
 
 def test_weights_carry_the_class_list_and_another_order_is_refused(tmp_path: Path) -> None:

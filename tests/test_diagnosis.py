@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rafce.diagnosis import DiagnosisParams, diagnose
+from rafce.diagnosis import VERDICTS, DiagnosisParams, diagnose
 
 PARAMS = DiagnosisParams(overfitting_gap=0.15, underfitting_train_accuracy=0.5, plateau=0.02)
 FLAT = [0.3] * 6
@@ -70,6 +70,16 @@ def test_forgetting_is_never_claimed_without_its_measurement(
 
 def test_the_evidence_gives_the_numbers_that_decided() -> None:
     evidence = {v["name"]: v["evidence"] for v in diagnose(0.87, 0.43, [0.5, 0.7, 0.87], PARAMS)}
-    assert evidence["overfitting"] == "gap at the last epoch 44.0 points, threshold 15.0"
-    assert "87.0 %, threshold 50.0 %" in evidence["underfitting"]
-    assert "changed by +17.0 points over the last third" in evidence["under-trained"]
+    assert evidence["overfitting"] == {"gap": pytest.approx(0.44), "threshold": 0.15}
+    for name in ("underfitting", "under-trained"):
+        assert evidence[name] == {"train_accuracy": 0.87, "threshold": 0.5, "rise": pytest.approx(0.17)}
+    assert evidence["catastrophic forgetting"] == {}
+
+
+def test_after_one_epoch_there_is_no_change_to_speak_of() -> None:
+    evidence = {v["name"]: v["evidence"] for v in diagnose(0.87, 0.43, [0.87], PARAMS)}
+    assert "rise" not in evidence["underfitting"]
+
+
+def test_verdicts_come_in_the_order_that_tables_head_their_columns_with() -> None:
+    assert tuple(v["name"] for v in diagnose(0.5, 0.5, FLAT, PARAMS)) == VERDICTS

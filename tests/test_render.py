@@ -1,23 +1,30 @@
 """Figures: the same measurements give the same bytes, and other measurements give others."""
 
 import io
+import itertools
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
+from colorspacious import cspace_convert
+from matplotlib.colors import to_rgb
 from PIL import Image
 from small_study import CLASSES, TRAIN, measured, seen, study
 
 from rafce import render
 from rafce.report import Study
+from rafce.wording import Wording
+
+EN, FR = Wording("en"), Wording("fr")
 
 FIGURES: dict[str, Callable[[Study], bytes]] = {
-    "training_curves": lambda s: render.training_curves(s.history, s.titles),
-    "confusion_matrices": lambda s: render.confusion_matrices(s.runs, s.classes),
-    "final_matrix": lambda s: render.final_matrix(s.runs[s.best], s.classes),
-    "per_class_f1": lambda s: render.per_class_f1(s.runs, s.classes, s.train_counts),
-    "attention_bars": lambda s: render.attention_bars(s.attention, s.titles),
+    "training_curves": lambda s: render.training_curves(s.history, s.titles, EN),
+    "confusion_matrices": lambda s: render.confusion_matrices(s.runs, s.classes, EN),
+    "final_matrix": lambda s: render.final_matrix(s.runs[s.best], s.classes, EN),
+    "per_class_f1": lambda s: render.per_class_f1(s.runs, s.classes, s.train_counts, EN),
+    "attention_bars": lambda s: render.attention_bars(s.attention, s.titles, EN),
 }
 
 
@@ -54,8 +61,8 @@ def test_figures_are_drawn_for_one_run_and_for_more_runs_than_colours(
 
 def test_maps_without_any_heat_still_give_a_figure() -> None:
     empty = seen() | {"shares": {}}
-    assert render.attention_bars({"run1": empty}, {"run1": "Title"})
-    assert render.attention_bars({"run1": empty, "run2": seen()}, {"run1": "a", "run2": "b"})
+    assert render.attention_bars({"run1": empty}, {"run1": "Title"}, EN)
+    assert render.attention_bars({"run1": empty, "run2": seen()}, {"run1": "a", "run2": "b"}, EN)
 
 
 def test_a_figure_leaves_no_open_canvas_behind() -> None:
@@ -64,44 +71,65 @@ def test_a_figure_leaves_no_open_canvas_behind() -> None:
     assert render.plt.get_fignums() == []
 
 
-def gallery(right: int = 2, wrong: int = 1, heat: float = 1.0) -> bytes:
-    rows = [
-        {
-            "label": 0,
-            "predicted": 0 if kind else 1,
-            "probability": 0.9,
-            "right": kind,
-            "image": np.full((32, 32, 3), 128, np.uint8),
-            "heat": np.full((32, 32), heat, np.float32),
-        }
-        for kind, number in ((True, right), (False, wrong))
-        for _ in range(number)
-    ]
-    return render.gallery(rows, CLASSES, 2, "Title")
-
-
-def test_the_gallery_is_a_jpeg_with_the_same_bytes_each_time() -> None:
-    picture = gallery()
-    assert Image.open(io.BytesIO(picture)).format == "JPEG"
-    assert gallery() == picture
-    assert render.plt.get_fignums() == []
-
-
-def test_the_gallery_has_right_answers_in_its_left_half_and_wrong_ones_in_its_right_half() -> None:
-    empty, right, wrong = (pixels(gallery(r, w)).astype(int) for r, w in ((0, 0), (2, 0), (0, 2)))
-    middle = int(empty.shape[1] * (0.09 + 0.995) / 2)
-    margin = 8  # JPEG smears over blocks of 8 px
-    assert np.abs(right - empty)[:, middle + margin :].max() < 30
-    assert np.abs(wrong - empty)[:, : middle - margin].max() < 30
-    assert np.abs(right - empty).max() > 90
-    assert np.abs(wrong - empty).max() > 90
-
-
-def test_heat_changes_the_overlay() -> None:
-    assert not np.array_equal(pixels(gallery(heat=0.0)), pixels(gallery(heat=1.0)))
-
-
 def test_classes_of_the_f1_figure_are_ordered_by_their_training_images() -> None:
     s = study()
     other = dict(zip(TRAIN, (10, 30, 60), strict=True))
-    assert render.per_class_f1(s.runs, CLASSES, TRAIN) != render.per_class_f1(s.runs, CLASSES, other)
+    assert render.per_class_f1(s.runs, CLASSES, TRAIN, EN) != render.per_class_f1(s.runs, CLASSES, other, EN)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_lettered_in_french_with_signs_that_the_font_has(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = pixels(FIGURES[name](study()))
+    monkeypatch.setitem(globals(), "EN", FR)
+    french = pixels(FIGURES[name](study()))
+    assert english.shape != french.shape or not np.array_equal(english, french)
+
+
+def test_axes_of_french_figures_count_with_a_decimal_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = []
+    monkeypatch.setattr(render, "_png", lambda figure: figures.append(figure) or b"")
+    s = study()
+    render.per_class_f1(s.runs, s.classes, s.train_counts, FR)
+    render.attention_bars(s.attention, s.titles, FR)
+    for figure, axis in zip(figures, ("xaxis", "yaxis"), strict=True):
+        figure.canvas.draw()
+        labels = [x.get_text() for x in getattr(figure.axes[0], axis).get_ticklabels()]
+        assert labels
+        assert all(re.fullmatch(r"\d,\d", x) for x in labels), labels
+        render.plt.close(figure)
+
+
+def test_a_picture_that_is_small_enough_is_left_as_it_is() -> None:
+    picture = noise(64)
+    assert render.fit_jpeg(picture, len(picture)) is picture
+
+
+def test_a_picture_that_is_too_large_is_made_smaller_until_it_fits() -> None:
+    picture = noise(600)
+    small = render.fit_jpeg(picture, 40_000)
+    assert len(small) <= 40_000 < len(picture)
+    image = Image.open(io.BytesIO(small))
+    assert image.format == "JPEG"
+    assert image.width == image.height > 64
+
+
+def noise(size: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size, 3), np.uint8)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def seen_by(kind: str, colour: str) -> np.ndarray:
+    """A colour as someone with no working cones of one kind sees it, in a space of even differences."""
+    space = {"name": "sRGB1+CVD", "cvd_type": kind, "severity": 100}
+    return cspace_convert(to_rgb(colour), space, "CAM02-UCS")
+
+
+@pytest.mark.parametrize("kind", ["deuteranomaly", "protanomaly", "tritanomaly"])
+def test_colours_of_the_first_six_runs_tell_apart_for_the_colour_blind(kind: str) -> None:
+    seen = [seen_by(kind, c) for c in render.COLOURS[:6]]
+    closest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert closest > 10  # a difference of 1 is just seen
