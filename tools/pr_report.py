@@ -1,0 +1,527 @@
+"""What a change does to the study, as Markdown for its pull request: knobs, metrics, verdicts, outputs.
+
+Usage: python -m tools.pr_report --base main [--head COMMIT] [--images DIR | --image-url TEMPLATE]
+
+Compares head (the working tree unless named) with the commit where it left BASE, as a pull request does.
+All it reads is in git: neither DVC's cache nor a remote is needed. Exit status 2, with one line on stderr,
+where the two cannot be compared.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field, PositiveInt, TypeAdapter
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from rafce import params
+
+METRICS = {
+    "val_accuracy": "val accuracy, %",
+    "test_accuracy": "test accuracy, %",
+    "val_macro_f1": "val macro-F1",
+    "test_macro_f1": "test macro-F1",
+    "gap": "gap, points",
+}
+CODE = ("rafce/", "stages/")
+BUDGET = 8_000
+"""Characters of one section: GitHub takes comments of 65,536, and what strangers write has no limit."""
+
+Share = Annotated[float, Field(ge=0, le=1)] | None
+Change = tuple[str, Any, Any]
+"""Key, old value, new value; None where a side has no such key."""
+
+
+class ReportError(ValueError):
+    """The two sides cannot be compared; the message names commit and file, and what to do."""
+
+
+class Scores(BaseModel):
+    """A run in metrics/summary.json: fractions, None where it has no such metric."""
+
+    val_accuracy: Share = None
+    test_accuracy: Share = None
+    val_macro_f1: Share = None
+    test_macro_f1: Share = None
+    gap: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+
+class Split(BaseModel):
+    """Size of a split."""
+
+    images: PositiveInt
+
+
+class Selected(BaseModel):
+    """The epoch whose scores count."""
+
+    val: Split
+    test: Split
+
+
+class Verdict(BaseModel):
+    """One verdict on a run."""
+
+    name: str
+    outcome: str
+
+
+class Run(BaseModel):
+    """What is needed of metrics/runs/<run>.json."""
+
+    selected: Selected
+    verdicts: list[Verdict] = []
+
+
+class Entry(BaseModel):
+    """A file or folder in dvc.lock; the hash of a folder ends in `.dir`."""
+
+    path: str
+    md5: str = ""
+    nfiles: int = 0
+
+
+class Stage(BaseModel):
+    """A stage in dvc.lock: what it read, with which params, and what it wrote."""
+
+    deps: list[Entry] = []
+    outs: list[Entry] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Side:
+    """The repository in one state: a commit, or the working tree where `commit` is empty."""
+
+    root: Path
+    commit: str
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+        return f"commit {self.commit[:7]}" if self.commit else "the working tree"
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """Paths of all files that git holds or would take."""
+        listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        command = ("ls-tree", "-r", "-z", "--name-only", self.commit) if self.commit else listing
+        names = os.fsdecode(git(self.root, *command)).split("\0")
+        return frozenset(n for n in names if n and (self.commit or (self.root / n).is_file()))
+
+    def read(self, path: str) -> bytes:
+        """Content of one of `files`."""
+        if self.commit:
+            return git(self.root, "cat-file", "blob", f"{self.commit}:{path}")
+        return (self.root / path).read_bytes()
+
+    def parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
+        """Content of `path` through `parse`.
+
+        Raises:
+            ReportError: the file is missing, or `parse` raises a ValueError.
+        """
+        if path not in self.files:
+            raise ReportError(f"{self.name} has no {path}: `dvc repro` there and commit what it writes")
+        try:
+            return parse(self.read(path))
+        except (ValueError, TypeError, RecursionError) as error:
+            what_to_do = "mend it, or `dvc repro` and commit"
+            raise ReportError(f"{path} of {self.name} cannot be read: {what_to_do} ({error})") from error
+
+
+Link = Callable[[Side, str], str]
+STAGES, SUMMARY = TypeAdapter(dict[str, Stage]), TypeAdapter(dict[str, Scores])
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one side says of itself. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
+    the paths in `lock`, empty for code that is gone. `images`: changes with the images."""
+
+    knobs: dict[str, Any]
+    lock: dict[str, Stage]
+    held: dict[str, str]
+    summary: dict[str, Scores]
+    runs: dict[str, Run]
+    images: list[str]
+
+    @property
+    def best(self) -> str:
+        """The best run by validation accuracy, then macro-F1, then the first."""
+        merit = {r: (s.val_accuracy or 0, s.val_macro_f1 or 0) for r, s in self.summary.items()}
+        return max(merit, key=merit.__getitem__, default="")
+
+
+@dataclass(frozen=True)
+class Movement:
+    """A metric of a run on both sides as fractions (None: not there), and the 95 % interval of the difference
+    of accuracies."""
+
+    run: str
+    metric: str
+    old: float | None
+    new: float | None
+    interval: tuple[float, float] | None
+
+    def shown(self, value: float | None, sign: str = "") -> str:
+        """Three decimals of an F1, one of a percentage."""
+        if value is None:
+            return "-"
+        return f"{value:{sign}.3f}" if self.metric.endswith("f1") else f"{100 * value:{sign}.1f}"
+
+    @property
+    def difference(self) -> str:
+        """New minus old: `=` where nothing moved, `added` or `removed` where one side lacks it."""
+        if self.old is None or self.new is None:
+            return "added" if self.old is None else "removed"
+        return "=" if self.old == self.new else self.shown(self.new - self.old, "+")
+
+    @property
+    def chance(self) -> str:
+        """Whether the interval covers no difference."""
+        if self.interval is None:
+            return "" if self.difference in ("=", "added", "removed") else "not tested"
+        return "within chance" if self.interval[0] <= 0 <= self.interval[1] else "beyond chance"
+
+    @property
+    def cells(self) -> list[str]:
+        """Its row of the comparison."""
+        limits = " ({:+.1f} to {:+.1f})".format(*(100 * x for x in self.interval)) if self.interval else ""
+        answer = f"**{self.chance}**" if self.chance == "beyond chance" else self.chance
+        values = [self.shown(self.old), self.shown(self.new), self.difference]
+        return [literal(self.run), METRICS[self.metric], *values, answer + limits]
+
+
+def git(root: Path, *arguments: str) -> bytes:
+    """Output of a git command; a ReportError with git's own words where it fails."""
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+    if done.returncode:
+        raise ReportError(f"git {' '.join(arguments)} failed: {os.fsdecode(done.stderr)}")
+    return done.stdout
+
+
+def commit_of(root: Path, name: str) -> tuple[str, str]:
+    """Name and hash of a commit; a branch that only the remote has is found there."""
+    for candidate in (name, f"origin/{name}"):
+        with contextlib.suppress(ReportError):
+            found = git(root, "rev-parse", "--verify", "--end-of-options", candidate + "^{commit}")
+            return candidate, found.decode().strip()
+    what_to_do = "`git fetch origin`, or name a branch, tag or hash that exists"
+    raise ReportError(f"no commit {name!r} here: {what_to_do}")
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested params by dotted key; a list is one value."""
+    if not isinstance(tree, dict) or not tree:
+        return {prefix: "null" if tree is None else tree}
+    leaves = (flat(node, f"{prefix}.{name}".lstrip(".")) for name, node in tree.items())
+    return {key: value for leaf in leaves for key, value in leaf.items()}
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """What differs, in the order of `new`, then what only `old` has."""
+    keys = [*new, *(key for key in old if key not in new)]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def yaml(content: bytes) -> dict[str, Any]:
+    """A YAML file as `rafce.params` reads params.yaml, in the types of JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "it").write_bytes(content)
+        try:
+            return json.loads(json.dumps(params.load(Path(folder) / "it"), default=str))
+        except params.ParamsError as error:
+            raise ReportError(str(error).replace(f"{folder}/", "")) from error
+
+
+def md5(content: bytes) -> str:
+    """The hash that DVC knows files by."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def hashes(side: Side, lock: Mapping[str, Stage]) -> dict[str, str]:
+    """DVC's hash of what git holds at the paths in `lock`, empty for code that is gone. A folder of which git
+    holds only a part is left out."""
+    found = {}
+    for entry in {e.path: e for stage in lock.values() for e in (*stage.deps, *stage.outs)}.values():
+        is_code = entry.path.startswith(CODE)
+        inside = sorted(f for f in side.files if f.startswith(f"{entry.path}/"))
+        if entry.path in side.files:
+            found[entry.path] = md5(side.read(entry.path))
+        elif inside and (is_code or len(inside) == entry.nfiles):
+            listing = [{"md5": md5(side.read(f)), "relpath": f[len(entry.path) + 1 :]} for f in inside]
+            found[entry.path] = md5(json.dumps(listing).encode()) + ".dir"
+        elif is_code:
+            found[entry.path] = ""
+    return found
+
+
+def results(side: Side) -> Results:
+    """All that the report needs of a side."""
+    lock = side.parsed("dvc.lock", lambda content: STAGES.validate_python(yaml(content).get("stages")))
+    summary = side.parsed("metrics/summary.json", SUMMARY.validate_json)
+    runs = {run: side.parsed(f"metrics/runs/{run}.json", Run.model_validate_json) for run in summary}
+    images = [out.md5 for stage in lock.values() for out in stage.outs if out.path == "data/extracted"]
+    if "metrics/data.json" in side.files:
+        images.append(md5(side.read("metrics/data.json")))
+    knobs = flat(side.parsed("params.yaml", yaml))
+    return Results(knobs, lock, hashes(side, lock), summary, runs, sorted(images))
+
+
+def stale(side: Results) -> list[str]:
+    """Why the numbers of a side are not of its own params, code or inputs: a line for each difference from
+    what dvc.lock records."""
+    knobs, files = [], []
+    for name, stage in side.lock.items():
+        for group, recorded in stage.params.get("params.yaml", {}).items():
+            now = {k: v for k, v in side.knobs.items() if k == group or k.startswith(f"{group}.")}
+            for key, then, current in changes(flat(recorded, group), now):
+                said = f"{literal(key)} is {shown(current)} in params.yaml, was {shown(then)} when run"
+                knobs.append((said, name))
+        for entry in (*stage.deps, *stage.outs):
+            if side.held.get(entry.path, entry.md5) != entry.md5:
+                said = "read" if entry in stage.deps else "wrote"
+                files.append((f"{literal(entry.path)} is not what the run {said}", name))
+    stages: dict[str, list[str]] = {}
+    for line, name in knobs + files:
+        stages.setdefault(line, []).append(name)
+    several = {
+        line: ", ".join(map(literal, n)) if len(n) < 4 else f"{len(n)} stages" for line, n in stages.items()
+    }
+    return [f"{line} ({names})" for line, names in several.items()]
+
+
+def newcombe(old: float, old_images: int, new: float, new_images: int) -> tuple[float, float]:
+    """95 % interval of new minus old accuracy, by Newcombe's method for independent samples."""
+    counts = round(new * new_images), new_images, round(old * old_images), old_images
+    low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff")
+    return float(low), float(high)
+
+
+def movements(old: Results, new: Results) -> list[Movement]:
+    """Every metric of every run, runs of `new` first."""
+    found = []
+    for run in [*new.summary, *(r for r in old.summary if r not in new.summary)]:
+        for metric in METRICS:
+            was, now = (getattr(side.summary.get(run), metric, None) for side in (old, new))
+            split, interval = metric.removesuffix("_accuracy"), None
+            if split != metric and was is not None and now is not None and was != now:
+                images = [getattr(side.runs[run].selected, split).images for side in (old, new)]
+                interval = newcombe(was, images[0], now, images[1])
+            if (was, now) != (None, None):
+                found.append(Movement(run, metric, was, now, interval))
+    return found
+
+
+def literal(value: Any) -> str:
+    """A stranger's value as code: one line of ASCII into which neither Markdown nor GitHub reads anything."""
+    text = " ".join((value if isinstance(value, str) else json.dumps(value)).split()) or '""'
+    text = text if len(text) <= 100 else f"{text[:96]} ..."
+    if re.fullmatch(r"""(?:[\w !#%'"()*+,./:;=?\[\]{}~-]|(?<=\w)@)+""", text, re.ASCII):
+        return f"`{text}`"
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return "<code>" + re.sub(r"[^A-Za-z0-9 ]", lambda c: f"&#{ord(c[0])};", text) + "</code>"
+
+
+def shown(value: Any) -> str:
+    """A value, or that there is none."""
+    return "absent" if value is None else literal(value)
+
+
+def within_budget(lines: Sequence[str]) -> str:
+    """As many whole lines as the budget allows, and how many were left out."""
+    sizes = itertools.accumulate(len(line) + 1 for line in lines)
+    kept = sum(size <= BUDGET for size in sizes)
+    left_out = [] if kept == len(lines) else ["", f"*{len(lines) - kept} more lines are left out here.*"]
+    return "\n".join([*lines[:kept], *left_out])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the cells are escaped already."""
+    return within_budget([f"| {' | '.join(cells)} |" for cells in (head, [":--"] * len(head), *rows)])
+
+
+def folded(summary: str, lines: Sequence[str]) -> str:
+    """A list that opens on a click."""
+    listed = within_budget([f"- {line}" for line in lines])
+    return f"<details><summary>{summary}</summary>\n\n{listed}\n\n</details>"
+
+
+def alert(kind: str, text: str) -> str:
+    """A coloured box: GitHub's alert."""
+    return "\n".join(f"> {line}".rstrip() for line in (f"[!{kind}]", *text.splitlines()))
+
+
+def headline(knobs: list[Change], moved: list[Movement], verdicts: int, old: Results, new: Results) -> str:
+    """The change and the largest movement with it, in one sentence."""
+    named = [f"{literal(key)} from {shown(was)} to {shown(now)}" for key, was, now in knobs]
+    subject = " and ".join(named) if 0 < len(named) < 3 else f"{len(named) or 'No'} knobs changed"
+    parts = []
+    both = [m for m in moved if m.old is not None and m.new is not None and m.old != m.new]
+    if both:
+        top = max([m for m in both if m.interval] or both, key=lambda m: abs((m.new or 0) - (m.old or 0)))
+        metric, _, unit = METRICS[top.metric].partition(",")
+        moved_by = f"{top.difference} points" if unit else top.difference
+        answer = f", {top.chance}" if top.interval else ""
+        values = f"{top.shown(top.old)} to {top.shown(top.new)}{unit}"
+        parts.append(f"the largest movement is {metric} of {literal(top.run)}, {values} ({moved_by}{answer})")
+    runs = [c for c in changes(old.summary, new.summary) if None in c]
+    parts += [f"run {literal(run)} is {'new' if was is None else 'gone'}" for run, was, _ in runs[:3]]
+    if not parts:
+        parts.append("nothing measured changed")
+    elif new.best:
+        before = "as before" if new.best == old.best else f"before it was {literal(old.best)}"
+        accuracy = 100 * (new.summary[new.best].val_accuracy or 0)
+        parts.append(f"the best run by validation is {literal(new.best)} ({accuracy:.1f} %), {before}")
+    if verdicts:
+        parts.append("1 verdict changed" if verdicts == 1 else f"{verdicts} verdicts changed")
+    return f"**{subject}**: {'; '.join(parts)}."
+
+
+def metrics_section(moved: Sequence[Movement]) -> str:
+    """The comparison, and what its last column means."""
+    head = ("run", "metric", "old", "new", "difference", "beyond chance? (95 % interval)")
+    tested = sum(m.interval is not None for m in moved)
+    note = (
+        f"{tested} accuracies moved; each is tested by the Newcombe interval of the difference, in points. "
+        "It takes both runs for independent samples of images, which is conservative where the images are "
+        "the same, and knows nothing of the spread over seeds. Of twenty differences that are pure chance, "
+        "about one lies beyond it."
+    )
+    return table(head, (m.cells for m in moved)) + f"\n\n{note if tested else 'No accuracy moved.'}"
+
+
+def verdict_rows(old: Results, new: Results) -> list[list[str]]:
+    """Run, verdict, old and new outcome of the verdicts that changed, for runs on both sides."""
+    rows = []
+    for run in (r for r in new.runs if r in old.runs):
+        was, now = ({v.name: v.outcome for v in side.runs[run].verdicts} for side in (old, new))
+        rows += [[literal(run), literal(name), shown(a), shown(b)] for name, a, b in changes(was, now)]
+    return rows
+
+
+def outputs_section(old: Mapping[str, Stage], new: Mapping[str, Stage]) -> str:
+    """Outputs whose hash in dvc.lock changed, by stage."""
+    was, now = ({n: {o.path: o.md5 for o in s.outs} for n, s in lock.items()} for lock in (old, new))
+    lines = []
+    for stage, before, after in changes(was, now):
+        outs = changes(before or {}, after or {})
+        marks = [" added" if a is None else " removed" if b is None else "" for _, a, b in outs]
+        paths = [literal(out[0]) + mark for out, mark in zip(outs, marks, strict=True)]
+        lines.append(f"{literal(stage)}: {', '.join(paths)}")
+    same = len(was.keys() | now.keys()) - len(lines)
+    if not lines:
+        return f"All {same} stages wrote the same bytes."
+    return folded(f"Stages that wrote other bytes: {len(lines)}; the same bytes: {same}", lines)
+
+
+def figures_section(old: Side, new: Side, link: Link | None) -> str:
+    """Figures whose bytes changed, side by side where `link` says where a picture lies."""
+    figures = [{f: s.read(f) for f in s.files if re.fullmatch(r"plots/[^/]+\.png", f)} for s in (old, new)]
+    changed = sorted(changes(*figures))
+    if not changed:
+        return "No figure changed."
+    if link is None:
+        names = ", ".join(literal(name) for name, _, _ in changed)
+        return within_budget([f"{names} changed; `make pr-report` puts both versions side by side."])
+    rows = []
+    for name, was, now in changed:
+        alt = re.sub(r"[^\w. -]", "_", Path(name).name, flags=re.ASCII)
+        before = "not there" if was is None else f"![{alt}, old]({link(old, name)})"
+        after = "not there" if now is None else f"![{alt}, new]({link(new, name)})"
+        rows.append([f"{literal(name)}<br>{before}", f"{literal(name)}<br>{after}"])
+    return table(("old", "new"), rows)
+
+
+def report(old: Side, new: Side, compared: str, link: Link | None) -> str:
+    """The whole report. `compared` says which states these are, `link` where a figure of a side lies."""
+    before, after = results(old), results(new)
+    knobs, verdicts = changes(before.knobs, after.knobs), verdict_rows(before, after)
+    moved, blocks = movements(before, after), []
+    if reasons := stale(after):
+        why = folded(f"{len(reasons)} differences from what dvc.lock records", reasons)
+        said = "**Stale: these numbers are not of this code. Run `dvc repro` and commit what it writes.**"
+        blocks.append(alert("WARNING", f"{said}\n{why}"))
+    if stale(before):
+        blocks.append(alert("NOTE", "The old numbers are stale, too: not all that moved is of this change."))
+    blocks.append(headline(knobs, moved, len(verdicts), before, after))
+    if before.images != after.images:
+        blocks.append("**The images differ: levels on the two sides do not compare.**")
+    knob_table = table(("key", "old", "new"), [(literal(k), shown(a), shown(b)) for k, a, b in knobs])
+    verdict_table = table(("run", "verdict", "old", "new"), verdicts)
+    blocks += ["### Knobs", knob_table if knobs else "No knob changed."]
+    blocks += ["### Metrics", metrics_section(moved)]
+    blocks += ["### Verdicts", verdict_table if verdicts else "No verdict changed."]
+    blocks += ["### Outputs", outputs_section(before.lock, after.lock)]
+    blocks += ["### Figures", figures_section(old, new, link), compared]
+    return "\n\n".join(blocks)
+
+
+def sides(base: str, head: str) -> tuple[Side, Side, str]:
+    """Where head left base, head (empty: the working tree), and a line that says so."""
+    root = Path(os.fsdecode(git(Path(), "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    (base_name, base_commit), (_, head_commit) = commit_of(root, base), commit_of(root, head or "HEAD")
+    try:
+        fork = git(root, "merge-base", base_commit, head_commit).decode().split()[0]
+    except ReportError as error:
+        raise ReportError(
+            f"{base_name} ({base_commit[:7]}) and {head_commit[:7]} have no common ancestor here: "
+            "`git fetch --unshallow` in a shallow clone, else name the branch that the change left"
+        ) from error
+    new = f"`{head_commit[:7]}`" if head else f"the working tree on `{head_commit[:7]}`"
+    compared = f"Old is `{fork[:7]}`, where this change left {literal(base_name)}; new is {new}."
+    return Side(root, fork), Side(root, head_commit if head else ""), compared
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", default="main", help="branch that the change is for")
+    parser.add_argument("--head", default="", help="commit with the change; without it the working tree")
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument("--images", type=Path, help="folder to put both versions of changed figures into")
+    pictures.add_argument("--image-url", help="where a figure is on the web, with {commit} and {path}")
+    arguments = parser.parse_args()
+
+    def copied(side: Side, path: str) -> str:
+        target = arguments.images / ("base" if side is old else "head") / Path(path).name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(side.read(path))
+        except OSError as error:
+            raise ReportError(f"{error}: name another folder with --images") from error
+        return quote(os.fsencode(os.path.relpath(target)))
+
+    def addressed(side: Side, path: str) -> str:
+        quoted = quote(os.fsencode(path))
+        return arguments.image_url.replace("{commit}", side.commit).replace("{path}", quoted)
+
+    link = copied if arguments.images else addressed if arguments.image_url else None
+    try:
+        if arguments.image_url and not arguments.head:
+            raise ReportError("--image-url needs --head COMMIT: files of the working tree have no address")
+        old, new, compared = sides(arguments.base, arguments.head)
+        print(report(old, new, compared, link))
+    except ReportError as error:
+        print(f"pr_report: {' '.join(str(error).split())[:500]}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
