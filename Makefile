@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test lint lock deps
+.PHONY: repro test lint lock deps experiments pr-report documents
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -20,6 +20,19 @@ lock: $(BIN)/.installed  # requirements.in -> requirements.txt
 
 deps: $(BIN)/.installed  # the code dependencies in dvc.yaml, from the imports of each stage
 	$(ACTIVE) python -m tools.closure --write
+
+# The columns one reads first: what differs between experiments, of the metrics the two on validation that one
+# chooses by. The full table: dvc exp show
+experiments: $(BIN)/.installed
+	@$(ACTIVE) dvc exp show --no-pager --only-changed --precision 3 --drop '.*/' \
+		--drop '.*\.(train_accuracy|test_accuracy|test_macro_f1|gap|last_epoch_gap|selected_epoch)$$'
+
+documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made anew
+	$(ACTIVE) python -m tools.documents
+
+BASE ?= main
+pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
+	@$(ACTIVE) python -m tools.pr_report --base "$(BASE)" --images pr-report
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

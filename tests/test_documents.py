@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 
+import pytest
 from conftest import ROOT
 
 from rafce import params
@@ -53,6 +56,39 @@ def test_files_that_the_documents_link_to_exist() -> None:
     for document in documents:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def dvc(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_graph_in_the_readme_is_the_pipeline() -> None:
+    graph = dvc("dag", "--mermaid", "--collapse-foreach-matrix").strip()
+    assert f"```mermaid\n{graph}\n```" in (ROOT / "README.md").read_text()
+
+
+def test_the_graph_of_the_stages_fits_a_screen() -> None:
+    lines = dvc("dag", "--collapse-foreach-matrix").splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 140
+    assert len(lines) <= 50
+
+
+def test_the_example_starts_from_the_committed_metrics_and_fits_a_laptop() -> None:
+    text = (ROOT / "docs/compare.md").read_text()
+    summary = json.loads((ROOT / "metrics/summary.json").read_text())
+    rows = re.findall(r"^metrics/summary\.json +run2\.(\w+) +(\S+) +(\S+) +(\S+)$", text, re.MULTILINE)
+    assert len(rows) >= 4
+    for metric, old, new, change in rows:
+        assert float(old) == pytest.approx(summary["run2"][metric], rel=1e-2)
+        assert float(new) - float(old) == pytest.approx(float(change), abs=0.011)
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    assert (
+        max(len(line) for b in blocks for line in b.splitlines() if not line.startswith(("|", "**"))) <= 160
+    )
+    assert not re.search(r"/(tmp|home|root|work)/", text)
 
 
 def test_agreement_names_what_moved_beyond_the_tolerance() -> None:

@@ -1,10 +1,12 @@
 """The real `dvc repro` on a tiny study, in a copy of the repository with a history of its own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import vl_convert
 import yaml
 from conftest import TINY, Study
 from torchvision.models import resnet50
@@ -148,8 +150,42 @@ def test_two_commits_compare_in_a_clone_without_cache(study: Study, tmp_path: Pa
     assert "run1.val_accuracy" in shown
     assert "train.epochs" in shown
     assert "runs.run2.dropout" in clone.dvc("params", "diff", "three", "HEAD")
-    clone.dvc("plots", "diff", "three", "HEAD", "--out", "compared")
-    page = (clone.folder / "compared/index.html").read_text()
-    assert "Accuracy by epoch" in page
-    assert "run2: confusion, validation" in page
-    assert "resnet_final_confusion_matrix.png" in page
+    drawn = json.loads(clone.dvc("plots", "diff", "three", "HEAD", "--json"))
+    assert "errors" not in drawn
+    assert (
+        len(drawn["data"]) == 1 + 3 * 3 + 1 + 1
+    )  # all runs; curve, confusions, F1 by run; pretraining; matrix
+    titles = [
+        plot[0]["content"]["title"]["text"] for plot in drawn["data"].values() if plot[0]["type"] == "vega"
+    ]
+    assert {"Accuracy by epoch, all runs", "run2: accuracy by epoch", "run2: confusions, validation"} < set(
+        titles
+    )
+    assert "<DVC_METRIC" not in json.dumps(drawn)
+    for name, plot in drawn["data"].items():
+        if plot[0]["type"] == "vega":
+            assert vl_convert.vegalite_to_svg(plot[0]["content"]).count("<path") > 5, name
+
+
+def test_an_editor_that_reads_dvc_sees_the_curve_of_a_training_that_still_runs(study: Study) -> None:
+    path = study.folder / "plots/runs/run1/history.csv"
+    whole = path.read_text()
+    path.write_text("\n".join(whole.splitlines()[:2]) + "\n")  # as training leaves it after its first epoch
+    drawn = json.loads(study.dvc("plots", "diff", "HEAD", "workspace", "--json"))
+    path.write_text(whole)
+    (plot,) = drawn["data"]["dvc.yaml::plots/runs/run1/history.csv"]
+    epochs = {
+        r: [p["epoch"] for p in plot["content"]["data"]["values"] if p["rev"] == r] for r in plot["revisions"]
+    }
+    assert epochs == {"HEAD": ["1", "2"], "workspace": ["1"]}
+
+
+def test_the_language_of_the_report_reruns_the_report_alone_and_changes_no_number(study: Study) -> None:
+    before = study.read("metrics/summary.json")
+    study.params(("language: en", "language: fr"))
+    output = study.dvc("repro")
+    assert re.findall(r"Running stage '(.*)'", output) == ["report"]
+    assert "## Synthèse" in study.read("report/report.md")
+    assert study.read("metrics/summary.json") == before
+    study.git("checkout", "-q", "--", ".")
+    study.dvc("checkout")
