@@ -97,7 +97,7 @@ def screenshots(report: Path, language: str) -> dict[str, bytes]:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[*sandbox, *QUIET])
-        for kind, width, height in (("desktop", 1280, 1500), ("phone", 390, 1200), ("print", 696, 980)):
+        for kind, width, height in (("desktop", 1280, 1500), ("phone", 390, 1200), ("print", 695, 980)):
             page = browser.new_page(viewport={"width": width, "height": height})
             page.emulate_media(media="print" if kind == "print" else "screen")
             page.goto(report.resolve().as_uri())
@@ -118,6 +118,7 @@ def main() -> None:
         folder = Path(temporary) / "study"
         run(f"git clone -q '{ROOT}' '{folder}'", ROOT)
         run(f"dvc config --local cache.dir '{ROOT / '.dvc/cache'}' && dvc checkout -q", folder)
+        run(f"ln -s '{ROOT / '.venv'}' .venv && touch -d @0 requirements.txt", folder)  # make: installed
         pictures = screenshots(folder / "report/report.html", "en")
         text = executed((ROOT / EXAMPLE).read_text(encoding="utf-8"), folder)
         pictures |= plots_of_run2(folder)
