@@ -90,9 +90,10 @@ class Wording:
         return self.typeset(separator).join(self(i) if isinstance(i, Said) else i for i in items)
 
     def typeset(self, text: str) -> str:
-        """French no-break spaces in place of plain ones, where its typography asks for them."""
+        """French no-break spaces and apostrophes where its typography asks for them."""
         if self.language != "fr":
             return text
+        text = re.sub(r"(?<=[^\W\d_])'(?=\w)", "\u2019", text)
         text = re.sub(r"(?<=\S) (?=[;!?%»])|(?<=«) ", NARROW, text)
         return re.sub(r"(?<=\S) (?=:(?:\s|$))", "\u00a0", text)
 

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from rafce import outs, render, report
+from rafce.claims import Study
 from rafce.images import PreprocessParams
 from rafce.params import Group, RunTitles
 from rafce.sources import DataParams
@@ -45,7 +46,7 @@ def read_json(path: str) -> Any:
 
 def main(values: dict[str, Any]) -> None:
     runs = values["runs"]
-    study = report.Study(
+    study = Study(
         params=values,
         classes=compound_classes(values["data"].classes),
         data=read_json("metrics/data.json"),

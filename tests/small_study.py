@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from rafce import scoring
+from rafce.claims import Study
 from rafce.diagnosis import DiagnosisParams, diagnose
 from rafce.images import PreprocessParams
-from rafce.report import Study
 from rafce.sources import DataParams
 from stages.report import ReportParams
 

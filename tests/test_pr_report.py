@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rafce import params
-from tools import pr_report
+from tools import committed, pr_report
 
 FIGURE = "plots/training_curves.png"
 NEW_FIGURE = png(np.zeros((4, 4, 3), np.uint8))
@@ -102,8 +102,8 @@ class Repository:
         path = self.folder / "dvc.lock"
         content = params.load(path)
         knobs = params.load(self.folder / "params.yaml")
-        side = pr_report.Side(self.folder, "")
-        held = pr_report.hashes(side, {n: pr_report.Stage(**s) for n, s in content["stages"].items()})
+        side = committed.Side(self.folder, "")
+        held = committed.hashes(side, {n: committed.Stage(**s) for n, s in content["stages"].items()})
         for stage in content["stages"].values():
             for entry in (*stage["deps"], *stage["outs"]):
                 entry["md5"] = held.get(entry["path"], entry["md5"])
@@ -348,9 +348,9 @@ def test_hashes_are_those_of_dvc(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert run(["git", "init", "-q"], tmp_path).returncode == 0
-    held = pr_report.hashes(
-        pr_report.Side(tmp_path, ""),
-        {"s": pr_report.Stage(deps=[{"path": "a.txt"}, {"path": "b", "nfiles": 3}, {"path": "absent"}])},
+    held = committed.hashes(
+        committed.Side(tmp_path, ""),
+        {"s": committed.Stage(deps=[{"path": "a.txt"}, {"path": "b", "nfiles": 3}, {"path": "absent"}])},
     )
     assert run([sys.executable, "-m", "dvc", "init", "-q"], tmp_path).returncode == 0
     assert run([sys.executable, "-m", "dvc", "add", "-q", "a.txt", "b"], tmp_path).returncode == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from small_study import CLASSES, TRAIN, measured, seen, study
 
 from rafce import render
-from rafce.report import Study
+from rafce.claims import Study
 from rafce.wording import Wording
 
 EN, FR = Wording("en"), Wording("fr")

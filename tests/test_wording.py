@@ -123,5 +123,6 @@ def test_french_typography_leaves_code_and_other_languages_alone() -> None:
     assert FR.typeset("vrai ? oui ; 5 % : « mot »") == (
         "vrai\u202f? oui\u202f; 5\u202f%\u00a0: «\u202fmot\u202f»"
     )
+    assert FR.typeset("l'écart d'environ 'x'") == "l\u2019écart d\u2019environ 'x'"
     assert FR.typeset("runs: {a:b}") == "runs: {a:b}"
     assert EN.typeset("5 % ; a : b") == "5 % ; a : b"

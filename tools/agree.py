@@ -9,9 +9,10 @@ than it.
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+from tools.committed import CommittedError, git
 
 SUMMARY = "metrics/summary.json"
 
@@ -39,13 +40,12 @@ def main() -> int:
     parser.add_argument("--base", default="HEAD", help="commit whose metrics are the reference")
     parser.add_argument("--tolerance", type=float, default=0.0, help="largest difference of a fraction")
     arguments = parser.parse_args()
-    shown = subprocess.run(
-        ["git", "show", f"{arguments.base}:{SUMMARY}"], capture_output=True, text=True, check=False
-    )
-    if shown.returncode:
-        print(f"{arguments.base} has no {SUMMARY}: {shown.stderr.strip()}", file=sys.stderr)
+    try:
+        old = json.loads(git(Path(), "show", f"{arguments.base}:{SUMMARY}"))
+    except CommittedError as error:
+        print(f"{arguments.base} has no {SUMMARY}: {error}", file=sys.stderr)
         return 2
-    lines = moved(json.loads(shown.stdout), json.loads(Path(SUMMARY).read_text()), arguments.tolerance)
+    lines = moved(old, json.loads(Path(SUMMARY).read_text()), arguments.tolerance)
     print(
         "\n".join(lines) if lines else f"all metrics agree with {arguments.base} within {arguments.tolerance}"
     )

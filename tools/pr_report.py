@@ -8,26 +8,31 @@ where the two cannot be compared.
 """
 
 import argparse
-import contextlib
-import hashlib
 import itertools
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, PositiveInt, TypeAdapter
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from rafce import params
+from tools.committed import (
+    Change,
+    CommittedError,
+    Results,
+    Side,
+    Stage,
+    changes,
+    commit_of,
+    flat,
+    git,
+    results,
+)
 
 METRICS = {
     "val_accuracy": "val accuracy, %",
@@ -36,134 +41,10 @@ METRICS = {
     "test_macro_f1": "test macro-F1",
     "gap": "gap, points",
 }
-CODE = ("rafce/", "stages/")
 BUDGET = 8_000
 """Characters of one section: GitHub takes comments of 65,536, and what strangers write has no limit."""
 
-Share = Annotated[float, Field(ge=0, le=1)] | None
-Change = tuple[str, Any, Any]
-"""Key, old value, new value; None where a side has no such key."""
-
-
-class ReportError(ValueError):
-    """The two sides cannot be compared; the message names commit and file, and what to do."""
-
-
-class Scores(BaseModel):
-    """A run in metrics/summary.json: fractions, None where it has no such metric."""
-
-    val_accuracy: Share = None
-    test_accuracy: Share = None
-    val_macro_f1: Share = None
-    test_macro_f1: Share = None
-    gap: Annotated[float, Field(ge=-1, le=1)] | None = None
-
-
-class Split(BaseModel):
-    """Size of a split."""
-
-    images: PositiveInt
-
-
-class Selected(BaseModel):
-    """The epoch whose scores count."""
-
-    val: Split
-    test: Split
-
-
-class Verdict(BaseModel):
-    """One verdict on a run."""
-
-    name: str
-    outcome: str
-
-
-class Run(BaseModel):
-    """What is needed of metrics/runs/<run>.json."""
-
-    selected: Selected
-    verdicts: list[Verdict] = []
-
-
-class Entry(BaseModel):
-    """A file or folder in dvc.lock; the hash of a folder ends in `.dir`."""
-
-    path: str
-    md5: str = ""
-    nfiles: int = 0
-
-
-class Stage(BaseModel):
-    """A stage in dvc.lock: what it read, with which params, and what it wrote."""
-
-    deps: list[Entry] = []
-    outs: list[Entry] = []
-    params: dict[str, dict[str, Any]] = {}
-
-
-@dataclass(frozen=True)
-class Side:
-    """The repository in one state: a commit, or the working tree where `commit` is empty."""
-
-    root: Path
-    commit: str
-
-    @property
-    def name(self) -> str:
-        """What an error calls it."""
-        return f"commit {self.commit[:7]}" if self.commit else "the working tree"
-
-    @cached_property
-    def files(self) -> frozenset[str]:
-        """Paths of all files that git holds or would take."""
-        listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        command = ("ls-tree", "-r", "-z", "--name-only", self.commit) if self.commit else listing
-        names = os.fsdecode(git(self.root, *command)).split("\0")
-        return frozenset(n for n in names if n and (self.commit or (self.root / n).is_file()))
-
-    def read(self, path: str) -> bytes:
-        """Content of one of `files`."""
-        if self.commit:
-            return git(self.root, "cat-file", "blob", f"{self.commit}:{path}")
-        return (self.root / path).read_bytes()
-
-    def parsed(self, path: str, parse: Callable[[bytes], Any]) -> Any:
-        """Content of `path` through `parse`.
-
-        Raises:
-            ReportError: the file is missing, or `parse` raises a ValueError.
-        """
-        if path not in self.files:
-            raise ReportError(f"{self.name} has no {path}: `dvc repro` there and commit what it writes")
-        try:
-            return parse(self.read(path))
-        except (ValueError, TypeError, RecursionError) as error:
-            what_to_do = "mend it, or `dvc repro` and commit"
-            raise ReportError(f"{path} of {self.name} cannot be read: {what_to_do} ({error})") from error
-
-
 Link = Callable[[Side, str], str]
-STAGES, SUMMARY = TypeAdapter(dict[str, Stage]), TypeAdapter(dict[str, Scores])
-
-
-@dataclass(frozen=True)
-class Results:
-    """What one side says of itself. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
-    the paths in `lock`, empty for code that is gone. `images`: changes with the images."""
-
-    knobs: dict[str, Any]
-    lock: dict[str, Stage]
-    held: dict[str, str]
-    summary: dict[str, Scores]
-    runs: dict[str, Run]
-    images: list[str]
-
-    @property
-    def best(self) -> str:
-        """The best run by validation accuracy, then macro-F1, then the first."""
-        merit = {r: (s.val_accuracy or 0, s.val_macro_f1 or 0) for r, s in self.summary.items()}
-        return max(merit, key=merit.__getitem__, default="")
 
 
 @dataclass(frozen=True)
@@ -204,82 +85,6 @@ class Movement:
         answer = f"**{self.chance}**" if self.chance == "beyond chance" else self.chance
         values = [self.shown(self.old), self.shown(self.new), self.difference]
         return [literal(self.run), METRICS[self.metric], *values, answer + limits]
-
-
-def git(root: Path, *arguments: str) -> bytes:
-    """Output of a git command; a ReportError with git's own words where it fails."""
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    if done.returncode:
-        raise ReportError(f"git {' '.join(arguments)} failed: {os.fsdecode(done.stderr)}")
-    return done.stdout
-
-
-def commit_of(root: Path, name: str) -> tuple[str, str]:
-    """Name and hash of a commit; a branch that only the remote has is found there."""
-    for candidate in (name, f"origin/{name}"):
-        with contextlib.suppress(ReportError):
-            found = git(root, "rev-parse", "--verify", "--end-of-options", candidate + "^{commit}")
-            return candidate, found.decode().strip()
-    what_to_do = "`git fetch origin`, or name a branch, tag or hash that exists"
-    raise ReportError(f"no commit {name!r} here: {what_to_do}")
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested params by dotted key; a list is one value."""
-    if not isinstance(tree, dict) or not tree:
-        return {prefix: "null" if tree is None else tree}
-    leaves = (flat(node, f"{prefix}.{name}".lstrip(".")) for name, node in tree.items())
-    return {key: value for leaf in leaves for key, value in leaf.items()}
-
-
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """What differs, in the order of `new`, then what only `old` has."""
-    keys = [*new, *(key for key in old if key not in new)]
-    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
-
-
-def yaml(content: bytes) -> dict[str, Any]:
-    """A YAML file as `rafce.params` reads params.yaml, in the types of JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "it").write_bytes(content)
-        try:
-            return json.loads(json.dumps(params.load(Path(folder) / "it"), default=str))
-        except params.ParamsError as error:
-            raise ReportError(str(error).replace(f"{folder}/", "")) from error
-
-
-def md5(content: bytes) -> str:
-    """The hash that DVC knows files by."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def hashes(side: Side, lock: Mapping[str, Stage]) -> dict[str, str]:
-    """DVC's hash of what git holds at the paths in `lock`, empty for code that is gone. A folder of which git
-    holds only a part is left out."""
-    found = {}
-    for entry in {e.path: e for stage in lock.values() for e in (*stage.deps, *stage.outs)}.values():
-        is_code = entry.path.startswith(CODE)
-        inside = sorted(f for f in side.files if f.startswith(f"{entry.path}/"))
-        if entry.path in side.files:
-            found[entry.path] = md5(side.read(entry.path))
-        elif inside and (is_code or len(inside) == entry.nfiles):
-            listing = [{"md5": md5(side.read(f)), "relpath": f[len(entry.path) + 1 :]} for f in inside]
-            found[entry.path] = md5(json.dumps(listing).encode()) + ".dir"
-        elif is_code:
-            found[entry.path] = ""
-    return found
-
-
-def results(side: Side) -> Results:
-    """All that the report needs of a side."""
-    lock = side.parsed("dvc.lock", lambda content: STAGES.validate_python(yaml(content).get("stages")))
-    summary = side.parsed("metrics/summary.json", SUMMARY.validate_json)
-    runs = {run: side.parsed(f"metrics/runs/{run}.json", Run.model_validate_json) for run in summary}
-    images = [out.md5 for stage in lock.values() for out in stage.outs if out.path == "data/extracted"]
-    if "metrics/data.json" in side.files:
-        images.append(md5(side.read("metrics/data.json")))
-    knobs = flat(side.parsed("params.yaml", yaml))
-    return Results(knobs, lock, hashes(side, lock), summary, runs, sorted(images))
 
 
 def stale(side: Results) -> list[str]:
@@ -477,8 +282,8 @@ def sides(base: str, head: str) -> tuple[Side, Side, str]:
     (base_name, base_commit), (_, head_commit) = commit_of(root, base), commit_of(root, head or "HEAD")
     try:
         fork = git(root, "merge-base", base_commit, head_commit).decode().split()[0]
-    except ReportError as error:
-        raise ReportError(
+    except CommittedError as error:
+        raise CommittedError(
             f"{base_name} ({base_commit[:7]}) and {head_commit[:7]} have no common ancestor here: "
             "`git fetch --unshallow` in a shallow clone, else name the branch that the change left"
         ) from error
@@ -504,7 +309,7 @@ def main() -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(side.read(path))
         except OSError as error:
-            raise ReportError(f"{error}: name another folder with --images") from error
+            raise CommittedError(f"{error}: name another folder with --images") from error
         return quote(os.fsencode(os.path.relpath(target)))
 
     def addressed(side: Side, path: str) -> str:
@@ -514,10 +319,10 @@ def main() -> int:
     link = copied if arguments.images else addressed if arguments.image_url else None
     try:
         if arguments.image_url and not arguments.head:
-            raise ReportError("--image-url needs --head COMMIT: files of the working tree have no address")
+            raise CommittedError("--image-url needs --head COMMIT: files of the working tree have no address")
         old, new, compared = sides(arguments.base, arguments.head)
         print(report(old, new, compared, link))
-    except ReportError as error:
+    except CommittedError as error:
         print(f"pr_report: {' '.join(str(error).split())[:500]}", file=sys.stderr)
         return 2
     return 0
