@@ -37,6 +37,7 @@ pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as M
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name one: make repro PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Installing into .venv: some minutes, 6 GB"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -13,6 +13,8 @@ from rafce.wording import Said, said
 
 ATTENTION_MARGIN = 0.1
 """Relative heat on two areas that differs by less speaks for neither."""
+OUTCOMES = ("supported", "supported for some runs", "not supported", "contradicted", "not measured")
+"""What a measurement may say of a claim."""
 BIAS_MARGIN = 0.05
 """Shares of predictions and of images that differ by less speak for neither."""
 
@@ -49,7 +51,7 @@ class Study:
 class Claim:
     """A claim of the original (message `claim-<claim>`) beside what was measured.
 
-    `verdict`: supported, supported for some runs, not supported, contradicted or not measured.
+    `verdict`: one of OUTCOMES.
     """
 
     claim: str
@@ -112,10 +114,14 @@ def confusions(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) ->
 
 def evidence(verdict: Mapping[str, Any]) -> Said:
     """The sentence that gives the numbers which decided a verdict."""
+    numbers = dict(verdict["evidence"])
     if verdict["name"] in ("underfitting", "under-trained"):
-        after_one = "" if "rise" in verdict["evidence"] else "-one-epoch"
-        return said(f"evidence-low-train{after_one}", **verdict["evidence"])
-    return said(f"evidence-{verdict['name'].replace(' ', '-')}", **verdict["evidence"])
+        if numbers["train_accuracy"] >= numbers["threshold"]:
+            return said("evidence-not-low", **numbers)
+        if "rise" not in numbers:
+            return said("evidence-low-one-epoch", **numbers)
+        return said("evidence-low", before=numbers["curve"] - numbers["rise"], **numbers)
+    return said(f"evidence-{verdict['name'].replace(' ', '-')}", **numbers)
 
 
 def claims(study: Study) -> list[Claim]:

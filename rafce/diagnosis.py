@@ -47,8 +47,8 @@ def diagnose(
         train_accuracy, val_accuracy: clean accuracies at the last epoch. curve: train accuracy by epoch.
 
     Returns:
-        Dicts with `name`, `outcome`, `evidence`. `rise`, the change of train accuracy over the last third of
-        epochs, is absent after one epoch.
+        Dicts with `name`, `outcome`, `evidence`. `curve`, the end of the curve, and `rise`, its change in the
+        last third of epochs, are absent after one epoch.
     """
     gap = round(train_accuracy - val_accuracy, 6)
     rise = curve[-1] - curve[-1 - max(1, len(curve) // 3)] if len(curve) > 1 else None
@@ -62,7 +62,7 @@ def diagnose(
 
     reached = {"train_accuracy": train_accuracy, "threshold": params.underfitting_train_accuracy}
     if rise is not None:
-        reached["rise"] = rise
+        reached |= {"rise": rise, "curve": curve[-1]}
     verdicts = (
         Verdict(
             "overfitting",

@@ -60,11 +60,11 @@ def draw(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples: in
                     pad=2,
                     color=INK[right],
                 )
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, x=0.09, ha="left", y=1 - 0.12 / figure.get_figheight(), va="top")
     top = 1 - 0.95 / figure.get_figheight()
     figure.subplots_adjust(left=0.09, right=0.995, top=top, bottom=0.005, wspace=0.04, hspace=0.2)
-    for right, place in ((True, 0.3), (False, 0.77)):
-        figure.text(place, 1 - 0.55 / figure.get_figheight(), SIGNS[right], fontsize=14, color=INK[right])
+    for right, place in ((True, 0.09), (False, 0.545)):
+        figure.text(place, 1 - 0.62 / figure.get_figheight(), SIGNS[right], fontsize=14, color=INK[right])
     out = io.BytesIO()
     figure.savefig(out, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
     plt.close(figure)

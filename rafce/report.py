@@ -14,7 +14,16 @@ import pandas as pd
 from markdown.extensions.toc import TocExtension, slugify_unicode
 from pydantic import BaseModel
 
-from rafce.claims import Study, claims, class_bias, confusions, evidence
+from rafce.claims import (
+    ATTENTION_MARGIN,
+    BIAS_MARGIN,
+    OUTCOMES,
+    Study,
+    claims,
+    class_bias,
+    confusions,
+    evidence,
+)
 from rafce.diagnosis import VERDICTS
 from rafce.render import fit_jpeg
 from rafce.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS
@@ -57,8 +66,6 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
     """Everything the template prints, computed from the measurements."""
     totals = summary(study.runs)
     decided = claims(study)
-    verdicts = ("supported", "contradicted", "not measured")
-    counted = {v: sum(c.verdict == v for c in decided) for v in verdicts}
     ranking = sorted(study.runs, key=lambda n: -study.runs[n]["selected"]["val"]["accuracy"])
     return {
         "say": say,
@@ -82,7 +89,9 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         },
         "confusions": {name: confusions(run, study.classes) for name, run in study.runs.items()},
         "claims": decided,
-        "counted": {**counted, "mixed": len(decided) - sum(counted.values())},
+        "counted": {v: sum(c.verdict == v for c in decided) for v in OUTCOMES},
+        "margins": {"heat": ATTENTION_MARGIN, "shares": BIAS_MARGIN},
+        "methods": {"layercam": "LayerCAM", "gradcam": "Grad-CAM"},
         "ranked": [say("order-run", name=n, accuracy=totals[n]["val_accuracy"]) for n in ranking],
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
         **_alternatives(study, say),
@@ -196,6 +205,7 @@ def _environment(say: Wording) -> jinja2.Environment:
         "class": lambda label: say(label),
         "verdict": lambda name: say(f"verdict-{name.replace(' ', '-')}"),
         "outcome": lambda name: say(f"outcome-{name.replace(' ', '-')}"),
+        "claimed": lambda name: say(f"claim-{name.replace(' ', '-')}"),
         "evidence": evidence,
         "capitalised": lambda text: text[:1].upper() + text[1:],
         "cell": _cell,

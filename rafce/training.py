@@ -229,8 +229,9 @@ def fit(
             if selected is None or epoch.val_accuracy > selected.val_accuracy:
                 selected, selected_state = epoch, network.snapshot(model)
             show(
-                f"epoch {number}/{epochs}  loss {loss:.3f}  train {100 * epoch.train_accuracy:.1f} %"
-                f"  val {100 * epoch.val_accuracy:.1f} %  {speed:.1f} img/s"
+                f"epoch {number}/{epochs}  loss {loss:.3f}"
+                f"  train {100 * epoch.train_accuracy:.1f} % of {len(sample)}"
+                f"  val {100 * epoch.val_accuracy:.1f} % of {len(val)}  {speed:.1f} img/s"
             )
             on_epoch(epoch)
     assert selected is not None and selected_state is not None

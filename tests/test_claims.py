@@ -3,8 +3,9 @@
 import pytest
 from small_study import CLASSES, CONFUSION, TRAIN, measured, seen, study
 
-from rafce.claims import Claim, Study, class_bias, confusions
+from rafce.claims import Claim, Study, class_bias, confusions, evidence
 from rafce.claims import claims as decided
+from rafce.diagnosis import DiagnosisParams, diagnose
 from rafce.report import markdown_report
 from rafce.wording import Wording
 
@@ -125,3 +126,19 @@ def test_total_failure_on_a_class_means_a_recall_of_zero(right: tuple[int, ...],
 def test_no_claim_on_a_run_that_the_study_does_not_have() -> None:
     s = study(("warmup", "final"))
     assert not {"overfits", "memorised", "underfits", "generic-features", "forgets"} & set(claims(s))
+
+
+def test_evidence_of_low_train_accuracy_gives_the_reason_that_decided() -> None:
+    def said(train: float, curve: list[float]) -> list[str]:
+        limits = DiagnosisParams(overfitting_gap=0.15, underfitting_train_accuracy=0.5, plateau=0.02)
+        return [EN(evidence(v)) for v in diagnose(train, 0.3, curve, limits)[1:3]]
+
+    assert said(0.85, [0.5, 0.6, 0.84]) == 2 * [
+        "train accuracy at the last epoch 85.0%, not below the threshold 50.0%"
+    ]
+    for text in said(0.48, [0.3, 0.4, 0.45]):
+        assert (
+            "48.0%, below the threshold 50.0%; on the images of the curve it went from 40.0% to 45.0% (+5.0"
+            in text
+        )
+    assert all("one epoch cannot show" in text for text in said(0.48, [0.45]))

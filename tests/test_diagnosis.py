@@ -72,7 +72,12 @@ def test_the_evidence_gives_the_numbers_that_decided() -> None:
     evidence = {v["name"]: v["evidence"] for v in diagnose(0.87, 0.43, [0.5, 0.7, 0.87], PARAMS)}
     assert evidence["overfitting"] == {"gap": pytest.approx(0.44), "threshold": 0.15}
     for name in ("underfitting", "under-trained"):
-        assert evidence[name] == {"train_accuracy": 0.87, "threshold": 0.5, "rise": pytest.approx(0.17)}
+        assert evidence[name] == {
+            "train_accuracy": 0.87,
+            "threshold": 0.5,
+            "rise": pytest.approx(0.17),
+            "curve": 0.87,
+        }
     assert evidence["catastrophic forgetting"] == {}
 
 

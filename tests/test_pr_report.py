@@ -93,7 +93,8 @@ class Repository:
 
     def outcome(self, outcome: str) -> None:
         """Set the first verdict on run2, called `overfitting`."""
-        verdict = {"name": "overfitting", "outcome": outcome}
+        gap = 0.2 if outcome == "supported" else 0.1
+        verdict = {"name": "overfitting", "outcome": outcome, "evidence": {"gap": gap, "threshold": 0.15}}
         self.json("metrics/runs/run2.json", lambda metrics: metrics.update(verdicts=[verdict]))
 
     def settle(self, **written: str) -> None:
@@ -225,10 +226,12 @@ def test_a_reviewer_sees_knobs_metrics_verdicts_outputs_and_figures_in_a_clone(
     assert done.returncode == 0, done.stderr
     report = done.stdout
     assert report.startswith(
-        "**`runs.run2.dropout` from `0.6` to `0.3`**: the largest movement is val accuracy of `run2`, "
+        "**`runs.run2.dropout` from `0.6` to `0.3`**: the largest movement of validation and "
+        "test accuracy is val accuracy of `run2`, "
         "50.4 to 63.2 % (+12.8 points, beyond chance); the best run by validation is "
     )
-    assert "; 1 verdict changed." in report.splitlines()[0]
+    said = "; verdict on `run2` changed: `overfitting` `not supported`, now `supported`."
+    assert report.splitlines()[0].endswith(f"{said}**" if report.splitlines()[0].endswith("**") else said)
     assert row(report, "`runs.run2.dropout`") == ["`runs.run2.dropout`", "`0.6`", "`0.3`"]
     assert row(report, "`run2`", "val accuracy, %")[2:] == [
         "50.4", "63.2", "+12.8", "**beyond chance** (+4.1 to +21.2)",
@@ -241,7 +244,10 @@ def test_a_reviewer_sees_knobs_metrics_verdicts_outputs_and_figures_in_a_clone(
     assert row(report, "`run1`", "val accuracy, %")[4:] == ["=", ""]
     assert "independent samples of images" in section(report, "Metrics")
     assert "nothing of the spread over seeds" in section(report, "Metrics")
-    assert row(report, "`run2`", "`overfitting`")[2:] == ["`not supported`", "`supported`"]
+    assert row(report, "`run2`", "`overfitting`")[2:] == [
+        "`not supported`", "`supported`", "`gap` 0.100 to 0.200",
+    ]  # fmt: skip
+    assert "Nothing moved: <code>run1</code>, <code>run3</code>" in report
     outputs = section(report, "Outputs")
     assert "- `train@run2`: `models/last_epoch/run2.pth`, `models/runs/run2.pth`\n" in outputs
     assert "other bytes: 3; the same bytes: 3" in outputs
@@ -255,7 +261,7 @@ def test_the_base_is_found_on_the_remote_and_named(pull_request: Repository) -> 
     fork = pull_request.git("rev-parse", "--short=7", "origin/main")
     head = pull_request.git("rev-parse", "--short=7", "HEAD")
     last = pull_request.report("--base", "main", "--head", "HEAD").splitlines()[-1]
-    assert last == f"Old is `{fork}`, where this change left `origin/main`; new is `{head}`."
+    assert last == f"Old: `{fork}`, where this change left `origin/main`. New: `{head}`."
 
 
 def test_what_main_did_after_the_branch_left_it_is_not_held_against_the_branch(
@@ -288,7 +294,7 @@ def test_no_change_is_said_plainly(repository: Repository) -> None:
         "No knob changed.", "No verdict changed.", f"All {len(STAGES)} stages wrote the same bytes.",
     ]  # fmt: skip
     assert section(report, "Figures").startswith("No figure changed.")
-    assert section(report, "Metrics").endswith("No accuracy moved.")
+    assert section(report, "Metrics").startswith("No accuracy of validation or test moved.")
 
 
 def edit(name: str) -> Callable[[Repository], None]:

@@ -52,7 +52,7 @@ def test_the_languages_have_the_same_messages_with_the_same_values() -> None:
 def test_every_message_is_printed_by_something() -> None:
     sources = [*(ROOT / "rafce").glob("*.py"), *TEMPLATES.glob("*.j2")]
     code = "\n".join(p.read_text() for p in sources)
-    composed = ("claim-", "verdict-", "outcome-", "area-", "evidence-")
+    composed = ("claim-", "verdict-", "outcome-", "area-", "evidence-", "source-")
     for name in catalogue("en"):
         used = re.search(rf"[\"']{re.escape(name)}[\"']", code) or name.startswith(composed)
         assert used or name in COMPOUND, f"nothing prints {name!r}"
@@ -93,13 +93,13 @@ def test_both_languages_round_alike(fraction: float) -> None:
 
 
 def test_changes_carry_their_sign_and_french_counts_below_two_as_one() -> None:
-    values: dict[str, Any] = {"train_accuracy": 0.5, "threshold": 0.5}
-    english = [EN("evidence-low-train", **values, rise=x) for x in (0.036, -0.024, 0.01)]
-    french = [FR("evidence-low-train", **values, rise=x) for x in (0.036, -0.024, 0.01)]
+    values: dict[str, Any] = {"train_accuracy": 0.4, "threshold": 0.5, "before": 0.3, "curve": 0.4}
+    english = [EN("evidence-low", **values, rise=x) for x in (0.036, -0.024, 0.01)]
+    french = [FR("evidence-low", **values, rise=x) for x in (0.036, -0.024, 0.01)]
     for text, change in zip(english, ("+3.6 points", "\u22122.4 points", "+1.0 points"), strict=True):
-        assert f"changed by {change} over" in text
+        assert f"({change}) over" in text
     for text, change in zip(french, ("+3,6 points", "\u22122,4 points", "+1,0 point"), strict=True):
-        assert f"varié de {change} sur" in text
+        assert f"({change}) pendant" in text
 
 
 def test_a_message_within_a_message_is_said_in_the_same_language() -> None:

@@ -33,11 +33,13 @@ class CommittedError(ValueError):
 class Scores(BaseModel):
     """A run in metrics/summary.json: fractions, None where it has no such metric."""
 
+    train_accuracy: Share = None
     val_accuracy: Share = None
     test_accuracy: Share = None
     val_macro_f1: Share = None
     test_macro_f1: Share = None
     gap: Annotated[float, Field(ge=-1, le=1)] | None = None
+    last_epoch_gap: Annotated[float, Field(ge=-1, le=1)] | None = None
 
 
 class Split(BaseModel):
@@ -58,6 +60,7 @@ class Verdict(BaseModel):
 
     name: str
     outcome: str
+    evidence: dict[str, float] = {}
 
 
 class Run(BaseModel):

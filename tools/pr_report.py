@@ -35,12 +35,15 @@ from tools.committed import (
 )
 
 METRICS = {
+    "train_accuracy": "train accuracy, %",
     "val_accuracy": "val accuracy, %",
     "test_accuracy": "test accuracy, %",
     "val_macro_f1": "val macro-F1",
     "test_macro_f1": "test macro-F1",
     "gap": "gap, points",
+    "last_epoch_gap": "gap at the last epoch, points",
 }
+TESTED = ("val_accuracy", "test_accuracy")
 BUDGET = 8_000
 """Characters of one section: GitHub takes comments of 65,536, and what strangers write has no limit."""
 
@@ -124,7 +127,7 @@ def movements(old: Results, new: Results) -> list[Movement]:
         for metric in METRICS:
             was, now = (getattr(side.summary.get(run), metric, None) for side in (old, new))
             split, interval = metric.removesuffix("_accuracy"), None
-            if split != metric and was is not None and now is not None and was != now:
+            if metric in TESTED and was is not None and now is not None and was != now:
                 images = [getattr(side.runs[run].selected, split).images for side in (old, new)]
                 interval = newcombe(was, images[0], now, images[1])
             if (was, now) != (None, None):
@@ -132,11 +135,12 @@ def movements(old: Results, new: Results) -> list[Movement]:
     return found
 
 
-def literal(value: Any) -> str:
-    """A stranger's value as code: one line of ASCII into which neither Markdown nor GitHub reads anything."""
+def literal(value: Any, html: bool = False) -> str:
+    """A stranger's value as code: one line of ASCII into which neither Markdown nor GitHub reads anything.
+    `html`: for a place where Markdown's signs do not work."""
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split()) or '""'
     text = text if len(text) <= 100 else f"{text[:96]} ..."
-    if re.fullmatch(r"""(?:[\w !#%'"()*+,./:;=?\[\]{}~-]|(?<=\w)@)+""", text, re.ASCII):
+    if not html and re.fullmatch(r"""(?:[\w !#%'"()*+,./:;=?\[\]{}~-]|(?<=\w)@)+""", text, re.ASCII):
         return f"`{text}`"
     text = "".join(c if c.isprintable() else "?" for c in text)
     return "<code>" + re.sub(r"[^A-Za-z0-9 ]", lambda c: f"&#{ord(c[0])};", text) + "</code>"
@@ -171,7 +175,9 @@ def alert(kind: str, text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in (f"[!{kind}]", *text.splitlines()))
 
 
-def headline(knobs: list[Change], moved: list[Movement], verdicts: int, old: Results, new: Results) -> str:
+def headline(
+    knobs: list[Change], moved: list[Movement], verdicts: list[list[str]], old: Results, new: Results
+) -> str:
     """The change and the largest movement with it, in one sentence."""
     named = [f"{literal(key)} from {shown(was)} to {shown(now)}" for key, was, now in knobs]
     subject = " and ".join(named) if 0 < len(named) < 3 else f"{len(named) or 'No'} knobs changed"
@@ -179,11 +185,13 @@ def headline(knobs: list[Change], moved: list[Movement], verdicts: int, old: Res
     both = [m for m in moved if m.old is not None and m.new is not None and m.old != m.new]
     if both:
         top = max([m for m in both if m.interval] or both, key=lambda m: abs((m.new or 0) - (m.old or 0)))
+        among = " of validation and test accuracy" if top.interval else ""
         metric, _, unit = METRICS[top.metric].partition(",")
         moved_by = f"{top.difference} points" if unit else top.difference
         answer = f", {top.chance}" if top.interval else ""
         values = f"{top.shown(top.old)} to {top.shown(top.new)}{unit}"
-        parts.append(f"the largest movement is {metric} of {literal(top.run)}, {values} ({moved_by}{answer})")
+        what = f"{metric} of {literal(top.run)}, {values} ({moved_by}{answer})"
+        parts.append(f"the largest movement{among} is {what}")
     runs = [c for c in changes(old.summary, new.summary) if None in c]
     parts += [f"run {literal(run)} is {'new' if was is None else 'gone'}" for run, was, _ in runs[:3]]
     if not parts:
@@ -192,8 +200,10 @@ def headline(knobs: list[Change], moved: list[Movement], verdicts: int, old: Res
         before = "as before" if new.best == old.best else f"before it was {literal(old.best)}"
         accuracy = 100 * (new.summary[new.best].val_accuracy or 0)
         parts.append(f"the best run by validation is {literal(new.best)} ({accuracy:.1f} %), {before}")
-    if verdicts:
-        parts.append("1 verdict changed" if verdicts == 1 else f"{verdicts} verdicts changed")
+    for run, verdict, was, now, _ in verdicts[:3]:
+        parts.append(f"verdict on {run} changed: {verdict} {was}, now {now}")
+    if len(verdicts) > 3:
+        parts.append(f"{len(verdicts) - 3} more verdicts changed")
     return f"**{subject}**: {'; '.join(parts)}."
 
 
@@ -207,15 +217,31 @@ def metrics_section(moved: Sequence[Movement]) -> str:
         "the same, and knows nothing of the spread over seeds. Of twenty differences that are pure chance, "
         "about one lies beyond it."
     )
-    return table(head, (m.cells for m in moved)) + f"\n\n{note if tested else 'No accuracy moved.'}"
+    still = {m.run for m in moved} - {m.run for m in moved if m.difference != "="}
+    moving = [m.cells for m in moved if m.run not in still]
+    parts = [table(head, moving)] if moving else []
+    parts.append(note if tested else "No accuracy of validation or test moved.")
+    if still:
+        rows = table(head, (m.cells for m in moved if m.run in still))
+        names = ", ".join(literal(run, html=True) for run in sorted(still))
+        parts.append(f"<details><summary>Nothing moved: {names}</summary>\n\n{rows}\n\n</details>")
+    return "\n\n".join(parts)
 
 
 def verdict_rows(old: Results, new: Results) -> list[list[str]]:
-    """Run, verdict, old and new outcome of the verdicts that changed, for runs on both sides."""
+    """Run, verdict, old and new outcome, and the numbers that moved: of the verdicts that changed, for runs
+    on both sides."""
     rows = []
     for run in (r for r in new.runs if r in old.runs):
-        was, now = ({v.name: v.outcome for v in side.runs[run].verdicts} for side in (old, new))
-        rows += [[literal(run), literal(name), shown(a), shown(b)] for name, a, b in changes(was, now)]
+        was, now = ({v.name: v for v in side.runs[run].verdicts} for side in (old, new))
+        outcomes = [{name: v.outcome for name, v in side.items()} for side in (was, now)]
+        for name, before, after in changes(*outcomes):
+            numbers = [side[name].evidence if name in side else {} for side in (was, now)]
+            evidence = "; ".join(
+                f"{literal(key)} {' to '.join('absent' if x is None else f'{x:.3f}' for x in both)}"
+                for key, *both in changes(*numbers)
+            )
+            rows.append([literal(run), literal(name), shown(before), shown(after), evidence])
     return rows
 
 
@@ -263,11 +289,11 @@ def report(old: Side, new: Side, compared: str, link: Link | None) -> str:
         blocks.append(alert("WARNING", f"{said}\n{why}"))
     if stale(before):
         blocks.append(alert("NOTE", "The old numbers are stale, too: not all that moved is of this change."))
-    blocks.append(headline(knobs, moved, len(verdicts), before, after))
+    blocks.append(headline(knobs, moved, verdicts, before, after))
     if before.images != after.images:
         blocks.append("**The images differ: levels on the two sides do not compare.**")
     knob_table = table(("key", "old", "new"), [(literal(k), shown(a), shown(b)) for k, a, b in knobs])
-    verdict_table = table(("run", "verdict", "old", "new"), verdicts)
+    verdict_table = table(("run", "verdict", "old", "new", "evidence, as fractions"), verdicts)
     blocks += ["### Knobs", knob_table if knobs else "No knob changed."]
     blocks += ["### Metrics", metrics_section(moved)]
     blocks += ["### Verdicts", verdict_table if verdicts else "No verdict changed."]
@@ -288,7 +314,7 @@ def sides(base: str, head: str) -> tuple[Side, Side, str]:
             "`git fetch --unshallow` in a shallow clone, else name the branch that the change left"
         ) from error
     new = f"`{head_commit[:7]}`" if head else f"the working tree on `{head_commit[:7]}`"
-    compared = f"Old is `{fork[:7]}`, where this change left {literal(base_name)}; new is {new}."
+    compared = f"Old: `{fork[:7]}`, where this change left {literal(base_name)}. New: {new}."
     return Side(root, fork), Side(root, head_commit if head else ""), compared
 
 
@@ -316,6 +342,10 @@ def main() -> int:
         quoted = quote(os.fsencode(path))
         return arguments.image_url.replace("{commit}", side.commit).replace("{path}", quoted)
 
+    if arguments.images:  # pictures of an earlier report
+        for side in ("base", "head"):
+            for picture in (arguments.images / side).glob("*.png"):
+                picture.unlink()
     link = copied if arguments.images else addressed if arguments.image_url else None
     try:
         if arguments.image_url and not arguments.head:

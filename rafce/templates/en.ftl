@@ -1,8 +1,12 @@
 # Every sentence of the report in English. The same ids with the same values stand in the other catalogues.
 # PERCENT: fraction -> percent with its sign. POINTS: in points. CHANGE: with its sign.
 
-intro = Data: **{ $source }**, { $classes } classes ({ $set }), { $train } train / { $val } validation / { $test } test images. Every measurement below is made by `dvc repro` from this repository; a claim that no measurement decides is marked *not measured*.
+intro = Data: { $source }, { $classes } classes ({ $set }), { $train } train / { $val } validation / { $test } test images. Every measurement below is made by `dvc repro` from this repository; a claim that no measurement decides is marked *not measured*.
 
+source-synthetic = **synthetic** faces
+source-rafce = **RAF-CE**
+source-ferplus = **FER+** compound faces
+source-imagefolder = **images of one's own** (`imagefolder`)
 ## Sections
 summary = Summary
 protocol = Protocol and assumptions
@@ -38,16 +42,20 @@ verdict-catastrophic-forgetting = catastrophic forgetting
 outcome-supported = supported
 outcome-not-supported = not supported
 outcome-not-measured = not measured
-outcome-contradicted = contradicted
-outcome-supported-for-some-runs = supported for some runs
-verdicts-note = Overfitting: a gap of at least { POINTS($gap) } at the last epoch. Underfitting: a train accuracy below { PERCENT($low) } that no longer rises; under-trained: one that still does, by more than { POINTS($plateau) } over the last third of epochs. The thresholds are set in `params.yaml`; the numbers that decided stand with each run below.
+verdicts-note = Overfitting: a gap of at least { POINTS($gap) } at the last epoch. Underfitting: a train accuracy below { PERCENT($low) } that no longer rises; under-trained: one that still does, by more than { POINTS($plateau) } over the last third of epochs. These thresholds are set in `params.yaml`; the deciding numbers are listed under each run. A number close to its threshold decides little.
 evidence-overfitting = gap at the last epoch { POINTS($gap) }, threshold { POINTS($threshold) }
-evidence-low-train = train accuracy at the last epoch { PERCENT($train_accuracy) }, threshold { PERCENT($threshold) }; it changed by { CHANGE($rise) } over the last third of epochs
-evidence-low-train-one-epoch = train accuracy at the last epoch { PERCENT($train_accuracy) }, threshold { PERCENT($threshold) }; one epoch cannot show whether the run still learns
+evidence-low = train accuracy at the last epoch { PERCENT($train_accuracy) }, below the threshold { PERCENT($threshold) }; on the images of the curve it went from { PERCENT($before) } to { PERCENT($curve) } ({ CHANGE($rise) }) over the last third of epochs
+evidence-low-one-epoch = train accuracy at the last epoch { PERCENT($train_accuracy) }, below the threshold { PERCENT($threshold) }; one epoch cannot show whether the run still learns
+evidence-not-low = train accuracy at the last epoch { PERCENT($train_accuracy) }, not below the threshold { PERCENT($threshold) }
 evidence-catastrophic-forgetting = accuracies alone cannot show it: it needs the source task's accuracy before and after fine-tuning
 
+claim-supported = supported
+claim-not-supported = not supported
+claim-not-measured = not measured
+claim-contradicted = contradicted
+claim-supported-for-some-runs = supported for some runs
 claims = The original's claims beside what was measured
-claims-note = The claims name runs 1 to 3 of the original; here they are held against `run1`, `run2` and `run3` as configured below.
+claims-note = The claims name runs 1 to 3 of the original; here they are held against `run1`, `run2` and `run3` as configured below. Relative heat that differs by less than { DECIMAL($heat, 1) } and shares that differ by less than { POINTS($shares) } speak for neither side; a class is rare when it stands in the lower half by training images, and the claim is contradicted when it stands among the first three.
 claim = Claim
 measured-here = Measured here
 verdict = Verdict
@@ -63,7 +71,7 @@ claim-biased = The network is biased towards the frequent classes
 claim-confused = Emotions that share an obvious geometry (open mouth) are confused
 claim-millions = Without millions of images a deep CNN cannot learn these micro-features
 measured-nothing = no measurement in this report decides it
-measured-background = heat relative to area (1 = no preference): { $list }
+measured-background = heat relative to area (1 = no preference): { $list }. Whether the maps depend on the weights is not measured
 measured-background-run = { $name }: { DECIMAL($away, 2) } on background and hair, { DECIMAL($facial, 2) } on eyes, brows, mouth
 measured-no-regions = no region maps for these images: only centre against border is known
 measured-empty-maps = all maps of a run are empty
@@ -74,8 +82,8 @@ measured-fails-run = { $name } { PERCENT($recall) }
 measured-no-image = validation holds no such image
 measured-biased = predictions on the three most frequent classes against the images there: { $list }
 measured-biased-run = { $name } { PERCENT($predicted) } against { PERCENT($true) }
-measured-confused = { $list }. Geometry itself is not measured
-measured-confused-run = { $name }: { PERCENT($share) } of errors share a basic emotion with the truth, { PERCENT($expected) } if drawn by frequency
+measured-confused = { $list }. That it is geometry which they share is not measured
+measured-confused-run = { $name }: { PERCENT($share) } of errors share a basic emotion with the truth ({ PERCENT($expected) } if wrong answers followed the frequency of the run's predictions)
 measured-one-size = one data size only; it needs a learning curve
 
 ## Protocol
@@ -88,10 +96,10 @@ pretraining = Basic-emotion pretraining
 pretraining-value = { $epochs } { $epochs ->
     [one] epoch
    *[other] epochs
-} on { $train } single emotions: { PERCENT($accuracy) } of { $val } held-out ones right (most frequent class { PERCENT($majority) })
+} on { $train } single emotions; { PERCENT($accuracy) } of their { $val } validation images right, which also chose the epoch (most frequent class { PERCENT($majority) })
 images = Images
 images-value = { $stored } px in the dataset, trained at { $used } px
-epochs-batch = Epochs, batch
+epochs-batch = Epochs, batch size
 optimiser = Optimiser
 optimiser-value = { $optimizer }, weight decay { $decay }, constant learning rates
 precision = Precision, threads, seed
@@ -116,7 +124,7 @@ test = Test
 published = RAF-CE as published (train / val / test)
 all = All
 basic-images = Basic emotions: { $train } train, { $val } validation, { $test } test;
-basic-used = pretraining uses the first and is selected on the second, the third is not used.
+basic-used = pretraining uses the first and is selected on the second; the third is not used.
 basic-unused = not used in this study.
 copies = Pixel-identical copies dropped: { $compound } compound, { $basic } basic ({ $other } of them with another label); of each set one image is kept: a compound before a basic one, then test before validation before train.
 class-order = The order of classes is RAF-CE's own and is decided in one module; tests check that ids, folder names, the axes below and the class list in the weights agree.
@@ -124,13 +132,14 @@ class-order = The order of classes is RAF-CE's own and is decided in one module;
 ## Runs
 curves-alt = Accuracy by epoch, train and validation. Last epoch: { $list }
 curves-alt-run = { $name } train { PERCENT($train) }, validation { PERCENT($val) }
-curves-note = Accuracy by epoch on clean images; the train curve is taken on as many training images as validation has.
-run-result = Epoch { $epoch } selected of { $epochs }. Validation { PERCENT($val) }, the most frequent class { PERCENT($majority) }; at the last epoch train { PERCENT($last_train) }, validation { PERCENT($last_val) }.
+curves-note = Accuracy by epoch on clean images. The train curve is taken on as many training images as validation has, so its end differs a little from the train accuracy in the tables, which is taken on all.
+run-result = Epoch { $epoch } selected of { $epochs }. Validation { PERCENT($val) } (always answering the most frequent class: { PERCENT($majority) }); at the last epoch train { PERCENT($last_train) }, validation { PERCENT($last_val) }.
 outcome = Outcome
 evidence = Evidence
 confusion = Confusions
 matrices-alt = Confusion matrices on validation. Right answers: { $list }
 matrices-alt-run = { $name } { $right } of { $images }
+matrices-note = Numbers count images; the colour is the share of the true class, its row.
 best-on-test = The best run by validation, { $name }, on test:
 final-alt = Confusion matrix of { $name } on test, accuracy { PERCENT($accuracy) }
 errors-share = { $errors } errors on validation, { PERCENT($share) } of them share a basic emotion with the truth ({ PERCENT($expected) } if wrong answers followed the frequency of the run's predictions).
@@ -150,8 +159,8 @@ never-predicted = Never predicted
 attention-alt = Share of heat relative to share of area. { $list }
 attention-alt-run = { $name }: { $shares }
 attention-alt-area = { $area } { DECIMAL($ratio, 2) }
-maps = Maps of the predicted class by { $method } at { $layer }, a grid of { $grid } × { $grid } cells, on { $images } validation images, each map scaled to [0, 1] by the library; empty maps are left out.
-regions-exact = Areas are known exactly, they are drawn with the face.
+maps = { $method } maps of the predicted class at { $layer }, a grid of { $grid } × { $grid } cells, on { $images } validation images, each map scaled to [0, 1] by the grad-cam library; empty maps are left out.
+regions-exact = The areas are known exactly: they are drawn with the face.
 regions-none = No region maps exist for these images: the centre is the central square of 60% of the side.
 relative = Relative heat is the share of heat divided by the share of area: 1 means no preference. Whether a map depends on the weights at all, and whether the network needs what the map marks, is not measured here.
 area = Area
@@ -168,21 +177,21 @@ area-centre = centre
 area-border = border
 empty-maps = empty maps, left out
 of = { $part } of { $all }
-gallery-note = Examples of each class, image beside overlay, the most confident first: on the left (✓) right answers, on the right (✗) wrong ones, with the answer and its probability. Classes are named as in RAF-CE.
+gallery-note = Examples of each class, image beside overlay, the most confident first: on the left (✓) right answers, on the right (✗) wrong ones, with the answer and its probability; a dash where there is none. Classes are named as in RAF-CE.
 gallery-alt = Gallery of { $name }: right and wrong examples of each class, image and overlay
 gallery-elsewhere = The galleries (right and wrong examples of each class, image beside overlay) are pictures of faces: they lie in the DVC cache as `plots/runs/<run>/gallery.jpg` and in `report/report.html`.
 
 ## Conclusion
 order = By validation accuracy the order is { $list }; the original reports run 1 (43%), run 2 (36%), run 3 (31%) on RAF-CE.
 order-run = { $name } ({ PERCENT($accuracy) })
-other-images = These are other images ({ $source }), so the levels cannot be compared, only the character of the runs.
+other-images = The images differ ({ $source }), so the levels cannot be compared, only the character of the runs.
 best-reaches = On test the best run by validation, { $name }, reaches { PERCENT($accuracy) } accuracy and { DECIMAL($f1, 3) } macro-F1.
 supports = { $name }: the evidence supports { $list }.
 supports-none = { $name }: the evidence supports none of the verdicts.
 claim-counts = Of the original's claims { $supported } { $supported ->
     [one] is
    *[other] are
-} supported, { $contradicted } contradicted, { $unmeasured } not measured, { $mixed } mixed or not supported, on these data and at these settings.
+} supported, { $partly } supported for some runs, { $unsupported } not supported, { $contradicted } contradicted, { $unmeasured } not measured, on these data and at these settings.
 
 ## How to reproduce
 reproduce-note = With the `params.yaml` of this commit; the images of sources other than `synthetic` have to be placed first (`docs/data/`).
@@ -197,8 +206,8 @@ figure-curves = Solid: validation. Dashed: train. Clean images
 figure-validation = validation { PERCENT($accuracy) }
 figure-test = { $name }: { $title }, test
 figure-test-scores = accuracy { PERCENT($accuracy) }, macro-F1 { DECIMAL($f1, 3) }, { $images } images
-figure-f1-axis = F1, validation
-figure-f1 = F1 by class (training images)
+figure-f1-axis = F1
+figure-f1 = F1 on validation, by class (number of training images)
 figure-attention-axis = Share of heat / share of area
 figure-attention = Class-activation maps: 1 = no preference
 
