@@ -150,7 +150,8 @@ def html_report(
         extensions=["tables", "fenced_code", TocExtension(slugify=_anchor)],
     )
     for name, picture in figures.items():
-        body = body.replace(f'src="../{name}"', f'src="{_data_uri(picture, "png")}"')
+        wide = 'class="wide" ' if name.endswith("matrices.png") else ""
+        body = body.replace(f'src="../{name}"', f'{wide}src="{_data_uri(picture, "png")}"')
     for name, picture in galleries.items():
         small = fit_jpeg(picture, GALLERY_BYTES // len(galleries))
         body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(small, "jpeg")}"')

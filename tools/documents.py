@@ -117,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "study"
         run(f"git clone -q '{ROOT}' '{folder}'", ROOT)
-        run("git switch -q -c less-dropout", folder)
+        run("git switch -q -c dropout", folder)
         # the files of this cache, not its memory of runs: the example trains as it would for a reader
         run(
             f"mkdir .dvc/cache && ln -s '{ROOT / '.dvc/cache/files'}' .dvc/cache/files && dvc checkout -q",
