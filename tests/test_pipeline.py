@@ -173,7 +173,7 @@ def test_an_editor_that_reads_dvc_sees_the_curve_of_a_training_that_still_runs(s
     path.write_text("\n".join(whole.splitlines()[:2]) + "\n")  # as training leaves it after its first epoch
     drawn = json.loads(study.dvc("plots", "diff", "HEAD", "workspace", "--json"))
     path.write_text(whole)
-    (plot,) = drawn["data"]["dvc.yaml::plots/runs/run1/history.csv"]
+    (plot,) = drawn["data"]["plots/runs/run1/history.csv"]
     epochs = {
         r: [p["epoch"] for p in plot["content"]["data"]["values"] if p["rev"] == r] for r in plot["revisions"]
     }

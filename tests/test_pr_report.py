@@ -514,8 +514,8 @@ def test_a_folder_outside_git_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_make_pr_report_prints_the_report_and_writes_the_figures(repository: Repository) -> None:
     change(repository)
-    command = ["make", "-o", ".venv/bin/.installed", "ACTIVE=", "pr-report", "BASE=main"]
-    done = run(command, repository.folder)
+    options = ["--no-print-directory", "-o", ".venv/bin/.installed", "ACTIVE="]
+    done = run(["make", *options, "pr-report", "BASE=main"], repository.folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("**`runs.run2.dropout` from `0.6` to `0.3`**")
     assert (repository.folder / "pr-report/head/training_curves.png").is_file()

@@ -49,7 +49,7 @@ verdicts-note = Surapprentissage : écart d'au moins { POINTS($gap) } à la dern
 evidence-overfitting = écart à la dernière époque : { POINTS($gap) } (seuil : { POINTS($threshold) })
 evidence-low = exactitude d'entraînement à la dernière époque : { PERCENT($train_accuracy) }, sous le seuil de { PERCENT($threshold) } ; sur les images de la courbe, elle est passée de { PERCENT($before) } à { PERCENT($curve) } ({ CHANGE($rise) }) pendant le dernier tiers des époques
 evidence-low-one-epoch = exactitude d'entraînement à la dernière époque : { PERCENT($train_accuracy) }, sous le seuil de { PERCENT($threshold) } ; une seule époque ne permet pas de dire si le réseau apprend encore
-evidence-not-low = exactitude d'entraînement à la dernière époque : { PERCENT($train_accuracy) }, pas sous le seuil de { PERCENT($threshold) }
+evidence-not-low = exactitude d'entraînement à la dernière époque : { PERCENT($train_accuracy) }, au moins égale au seuil de { PERCENT($threshold) }
 evidence-catastrophic-forgetting = les exactitudes ne suffisent pas à le montrer : il faut celle de la tâche source, avant et après l'ajustement fin
 
 claim-supported = étayée
