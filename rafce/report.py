@@ -4,7 +4,6 @@ import base64
 import html
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -27,9 +26,8 @@ from rafce.claims import (
 from rafce.diagnosis import VERDICTS
 from rafce.render import fit_jpeg
 from rafce.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS
-from rafce.wording import Said, Wording, said
+from rafce.wording import TEMPLATES, Said, Wording, said
 
-TEMPLATES = Path(__file__).parent / "templates"
 GALLERY_BYTES = 2_500_000
 """What all galleries of report.html may take together: mailed and opened on a phone, it stays under 5 MB."""
 
