@@ -115,10 +115,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     raise WeightsError(f"{path} holds no state dict; save `model.state_dict()` of a torchvision resnet50")
 
 
-def usage(classes: Sequence[str], image_size: int) -> dict[str, Any]:
-    """What one must know to use the weights: the class of each output, and how an image becomes an input."""
+def usage(classes: Sequence[str], image_size: int, data: str) -> dict[str, Any]:
+    """What one must know to use the weights: the class of each output, how an image becomes an input, and
+    which data they are of (`rafce.manifest.fingerprint`)."""
     return {
         "classes": list(classes),
+        "data": data,
         "preprocessing": {"image_size": image_size, "colours": "RGB", "mean": list(MEAN), "std": list(STD)},
     }
 
@@ -131,6 +133,14 @@ def check_classes(weights: dict[str, Any], classes: Sequence[str], name: str) ->
         raise WeightsError(f"{name} carries no class list; use weights that this project has trained")
     if list(weights["classes"]) != list(classes):
         raise WeightsError(f"{name} was trained for {weights['classes']}, this study has {list(classes)}")
+
+
+def check_data(weights: dict[str, Any], data: str, name: str) -> None:
+    """Raises:
+    WeightsError: the weights were trained on other data than those of fingerprint `data`.
+    """
+    if weights.get("data") != data:
+        raise WeightsError(f"{name} was trained on data {weights.get('data')}, these are {data}; train again")
 
 
 def load_body(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:

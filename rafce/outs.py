@@ -1,6 +1,7 @@
 """Writes a stage's outs whole or not at all, with bytes that depend on their content alone."""
 
 import contextlib
+import errno
 import io
 import json
 import shutil
@@ -14,32 +15,63 @@ import torch
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
+class OutsError(Exception):
+    """An out cannot be written; the message names it."""
+
+
+@contextlib.contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutsError(
+            f"no space left for {path}: free some and run this again; nothing half-written is left"
+        ) from error
+
+
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends without an error, else removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        temporary.replace(path)
+        with _room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: what stood at `path` is replaced only when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    """The same for a folder: what stood at `path` is replaced only when the block ends without an error.
+
+    Both are renamed, so a process killed at any moment leaves at `path` the old folder, the new one or none.
+    """
+    temporary, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
+    for left_over in (temporary, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with _room_for(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.exists():
+                path.replace(old)
+            temporary.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not path.exists():
+            old.replace(path)
+        for left_over in (temporary, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+
+
+def add_to_folder(folder: Path, name: str, content: bytes) -> None:
+    """Write a file of a folder that `new_folder` is making."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
+from rafce.taxonomy import RAFCE_COUNTS, SPLITS
 from rafce.wording import Wording
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -83,6 +84,31 @@ def per_class_f1(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: say.decimal(x, 1)))
     axes.grid(axis="x", alpha=0.3)
     figure.legend(frameon=False, loc="outside lower center", ncols=min(len(runs), 6))
+    return _png(figure)
+
+
+def class_distribution(data: Mapping[str, Any], classes: Sequence[str], say: Wording) -> bytes:
+    """Share of each class in each split, beside its share in RAF-CE as published; in the classes' order."""
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(classes) + 1.6), layout="constrained")
+    height = 0.8 / len(SPLITS)
+    place = np.arange(len(classes))[::-1]
+    for i, split in enumerate(SPLITS):
+        numbers = np.array([data["compound"][c][split] for c in classes])
+        name = say({"train": "figure-train", "val": "figure-val", "test": "figure-test-split"}[split])
+        label = f"{name} ({say.decimal(numbers.sum(), 0)})"
+        axes.barh(
+            place + 0.4 - height * (i + 0.5),
+            100 * numbers / numbers.sum(),
+            height,
+            color=COLOURS[i],
+            label=label,
+        )
+    published = np.array([sum(RAFCE_COUNTS[c]) for c in classes])
+    axes.plot(100 * published / published.sum(), place, "k|", ms=18, mew=2, label=say("figure-published"))
+    axes.set_yticks(place, [say(c) for c in classes])
+    axes.set(xlabel=say("figure-classes-axis"), title=say("figure-classes"))
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(frameon=False, loc="outside lower center", ncols=4)
     return _png(figure)
 
 

@@ -25,11 +25,13 @@ from rafce.claims import (
 )
 from rafce.diagnosis import VERDICTS
 from rafce.render import fit_jpeg
+from rafce.sources import SOURCES
 from rafce.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS
 from rafce.wording import TEMPLATES, Said, Wording, said
 
-GALLERY_BYTES = 2_500_000
-"""What all galleries of report.html may take together: mailed and opened on a phone, it stays under 5 MB."""
+PHOTOGRAPH_BYTES = 2_500_000
+"""What all pictures of faces in report.html may take together: mailed and opened on a phone, it stays under
+5 MB."""
 
 
 def summary(runs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -77,6 +79,8 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         },
         "numbers": {c: COMPOUND.index(c) for c in study.classes},
         "published": RAFCE_COUNTS,
+        "largest": max(study.classes, key=lambda c: sum(study.data["compound"][c].values())),
+        **_audit(study),
         "verdicts": VERDICTS,
         "supported": {
             name: [v["name"] for v in run["verdicts"] if v["outcome"] == "supported"]
@@ -94,6 +98,41 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
         **_alternatives(study, say),
     }
+
+
+def _audit(study: Study) -> dict[str, Any]:
+    """What the audit of the data counted, as the template prints it."""
+    data = study.data
+    here = {c: sum(data["compound"][c].values()) for c in study.classes}
+    published = {c: sum(RAFCE_COUNTS[c]) for c in study.classes}
+    images = {role: sum(sum(row.values()) for row in data[role].values()) for role in ("compound", "basic")}
+    soft, source = data["soft_labels"], SOURCES[study.params["data"].source]
+    reasons = {r: by_role for r, by_role in data["dropped"].items() if _total(by_role)}
+
+    def share(part: int, whole: int) -> float:
+        return part / whole if whole else 0.0
+
+    return {
+        "shares": {
+            c: {"here": here[c] / sum(here.values()), "published": published[c] / sum(published.values())}
+            for c in study.classes
+        },
+        "dropped": reasons,
+        "left_out": sum(map(_total, reasons.values())),
+        "listed": _total(data["listed"]),
+        "pairs": {k: counts for k, counts in data["pairs_across_splits"].items() if any(counts.values())},
+        "known": {
+            "action_units": share(data["with_action_units"]["compound"], images["compound"]),
+            "basic_action_units": share(data["with_action_units"]["basic"], images["basic"]),
+            "soft_labels": share(soft["compound"], images["compound"]),
+            "soft_labels_agree": share(soft["compound_whose_two_highest_are_the_label"], soft["compound"]),
+        },
+        "open_licence": source.pictures_in_git and source.label_lists_in_git,
+    }
+
+
+def _total(by_role: Mapping[str, Mapping[str, int]]) -> int:
+    return sum(sum(by_split.values()) for by_split in by_role.values())
 
 
 def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
@@ -135,12 +174,13 @@ def markdown_report(study: Study, say: Wording) -> str:
 
 
 def html_report(
-    study: Study, say: Wording, figures: Mapping[str, bytes], galleries: Mapping[str, bytes]
+    study: Study, say: Wording, figures: Mapping[str, bytes], photographs: Mapping[str, bytes]
 ) -> str:
     """The report as one self-contained HTML file.
 
     Args:
-        figures: path from the root -> PNG bytes. galleries: run -> JPEG bytes.
+        figures: path from the root -> PNG bytes. photographs: path -> JPEG bytes of the pictures that show
+        faces, the galleries and the contact sheet.
     """
     environment = _environment(say)
     body = markdown.markdown(
@@ -150,9 +190,9 @@ def html_report(
     for name, picture in figures.items():
         wide = 'class="wide" ' if name.endswith("matrices.png") else ""
         body = body.replace(f'src="../{name}"', f'{wide}src="{_data_uri(picture, "png")}"')
-    for name, picture in galleries.items():
-        small = fit_jpeg(picture, GALLERY_BYTES // len(galleries))
-        body = body.replace(f'src="../plots/runs/{name}/gallery.jpg"', f'src="{_data_uri(small, "jpeg")}"')
+    for name, picture in photographs.items():
+        small = fit_jpeg(picture, PHOTOGRAPH_BYTES // len(photographs))
+        body = body.replace(f'src="../{name}"', f'src="{_data_uri(small, "jpeg")}"')
     if 'src="../' in body:
         raise ValueError("report.html would not be self-contained: a picture is linked and not embedded")
     return environment.get_template("report.html.j2").render(

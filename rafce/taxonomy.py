@@ -4,10 +4,14 @@ Every label file, folder name, confusion axis, report table and weight file take
 from here, so that an id can never be read in another order than the one it was written in.
 """
 
+import re
 from typing import Final, Literal
 
 BASIC: Final = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-"""Basic emotions in RAF-DB's order (RAF-CE's soft labels use its first six)."""
+"""Basic emotions in RAF-DB's order."""
+
+SIX: Final = BASIC[:6]
+"""The emotions that compounds and soft labels are made of, in the order of RAF-CE's `distribution.txt`."""
 
 COMPOUND: Final = (
     "Happily_Surprised",
@@ -114,3 +118,21 @@ def compound_of(first: str, second: str) -> str | None:
 def display(label: str) -> str:
     """A label as prose prints it: `Happily_Surprised` -> `Happily surprised`."""
     return label.replace("_", " ").capitalize()
+
+
+_UNIT: Final = re.compile(r"[LRTB]*[1-9]\d?", re.ASCII)
+
+
+def parse_units(token: str) -> str:
+    """Action units of RAF-CE's label file as the manifest has them: `L12+t23` -> `L12+T23`, `null` -> `none`.
+
+    Raises:
+        ValueError: a part is no unit of 1 to 99 with optional prefixes L, R, T, B.
+    """
+    if token == "null":  # noqa: S105
+        return "none"
+    units = token.upper().split("+")
+    wrong = next((unit for unit in units if not _UNIT.fullmatch(unit)), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r} in {token!r} is no action unit such as 12, L12, RB18, and no 'null'")
+    return "+".join(units)

@@ -46,6 +46,7 @@ def main(values: dict[str, Any], name: str) -> None:
 
     def probabilities(weights: dict[str, Any], path: Path, split: str) -> np.ndarray:
         network.check_classes(weights, classes, str(path))
+        network.check_data(weights, splits[split].data, str(path))
         model = network.build(len(classes), 0.0, seed=0)
         network.load_whole(model, weights["state_dict"], str(path))
         logits = training.predict_logits(
@@ -78,6 +79,7 @@ def main(values: dict[str, Any], name: str) -> None:
             "run": name,
             "title": values["runs.{run}.title"],
             "classes": list(classes),
+            "data": splits["train"].data,
             "precision": str(dtype).removeprefix("torch."),
             "majority": {
                 s: scoring.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")

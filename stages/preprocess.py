@@ -4,16 +4,15 @@ Usage: python -m stages.preprocess
 """
 
 import functools
-import multiprocessing
-import os
-import signal
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rafce import console, images, manifest, outs
 from rafce.manifest import Row
+from rafce.parallel import cores, in_order
 from stages import command
 
 PARAMS = {"preprocess": images.PreprocessParams}
@@ -39,10 +38,10 @@ def main(values: dict[str, Any]) -> None:
     with (
         outs.new_file(OUT) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        multiprocessing.Pool(os.cpu_count(), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
         listed = []
-        work = pool.imap(functools.partial(squared, size=size), rows, chunksize=16)
+        work = in_order(pool, functools.partial(squared, size=size), rows, 8 * cores())
         for row, files in console.progress(f"preprocess to {size} px", len(rows), work):
             for name, content in files.items():
                 outs.add_to_zip(archive, name, content)

@@ -96,6 +96,7 @@ def main(values: dict[str, Any]) -> None:
         )
         state, history = fitted.selected_state, fitted.history
         record |= {
+            "data": train_split.data,
             "train_images": len(train_split),
             "val_images": len(val_split),
             "selected": asdict(fitted.selected),

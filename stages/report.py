@@ -59,7 +59,9 @@ def main(values: dict[str, Any]) -> None:
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
     say = Wording(values["report"].language)
     best = study.runs[study.best]
+    galleries = [f"plots/runs/{name}/gallery.jpg" for name in runs]
     figures = {
+        "plots/class_distribution.png": render.class_distribution(study.data, study.classes, say),
         "plots/training_curves.png": render.training_curves(study.history, study.titles, say),
         "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts, say),
@@ -68,9 +70,9 @@ def main(values: dict[str, Any]) -> None:
     }
     for name, picture in figures.items():
         outs.write_bytes(Path(name), picture)
-    galleries = {name: Path(f"plots/runs/{name}/gallery.jpg").read_bytes() for name in runs}
+    photographs = {name: Path(name).read_bytes() for name in ("plots/contact_sheet.jpg", *galleries)}
     outs.write_text(Path("report/report.md"), report.markdown_report(study, say))
-    outs.write_text(Path("report/report.html"), report.html_report(study, say, figures, galleries))
+    outs.write_text(Path("report/report.html"), report.html_report(study, say, figures, photographs))
 
 
 if __name__ == "__main__":

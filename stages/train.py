@@ -59,7 +59,7 @@ def main(values: dict[str, Any], name: str) -> None:
             "state_dict": state,
             "run": name,
             "epoch": epoch.epoch,
-            **network.usage(classes, train.image_size),
+            **network.usage(classes, train.image_size, train_split.data),
         }
 
     outs.write_torch(Path(f"models/runs/{name}.pth"), weights(fitted.selected_state, fitted.selected))

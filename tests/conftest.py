@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run at once, each on one core
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -115,6 +117,7 @@ TINY = (
     ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 1"),
     ("image_size: 96 ", "image_size: 64 "),
     ("  epochs: 10", "  epochs: 2"),
+    ("threads: 2 ", "threads: 1 "),
     ("min_grid: 12", "min_grid: 8"),
 )
 """Replacements in params.yaml that make a study of seconds."""

@@ -51,13 +51,17 @@ def build(
     face: Face = noise,
     newline: str = "\n",
     bom: bool = False,
+    first: int = 1,
 ) -> list[Listed]:
-    """Write the look-alike under `folder` and list its images by id; `counts`: (train, val, test) a class."""
-    listed = _listed(counts)
+    """Write the look-alike under `folder` and list its images by id, from `first` on.
+
+    `counts`: (train, val, test) a class.
+    """
+    listed = _listed(counts, first)
     files = {name: _encoded(text, newline, bom) for name, text in label_files(listed).items()}
     labels_in = "" if layout in ("nested", "aligned_zip") else "EmoLabel/"
     files = {labels_in + name: content for name, content in files.items()}
-    images = {_image_name(one, layout): _jpeg(face(one.number - 1, one.label)) for one in listed}
+    images = {_image_name(one, layout): _jpeg(face(one.number - first, one.label)) for one in listed}
     if layout in ("aligned_zip", "zip"):
         images = {"aligned.zip": zipped(images)}
     files |= images
@@ -94,7 +98,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _listed(counts: Mapping[str, tuple[int, int, int]]) -> list[Listed]:
+def _listed(counts: Mapping[str, tuple[int, int, int]], first: int) -> list[Listed]:
     """Images in an order that follows neither class nor split, as in RAF-CE."""
     wanted = [
         (label, split)
@@ -103,7 +107,7 @@ def _listed(counts: Mapping[str, tuple[int, int, int]]) -> list[Listed]:
         for _ in range(number)
     ]
     order = numpy_stream(0, "lookalike").permutation(len(wanted))
-    return [Listed(n, *wanted[i], UNITS[n % len(UNITS)]) for n, i in enumerate(order, start=1)]
+    return [Listed(n, *wanted[i], UNITS[n % len(UNITS)]) for n, i in enumerate(order, start=first)]
 
 
 def _shares(label: str) -> str:

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from rafce import scoring
+from rafce.audit import REASONS
 from rafce.claims import Study
 from rafce.diagnosis import DiagnosisParams, diagnose
 from rafce.images import PreprocessParams
+from rafce.leakage import KINDS
 from rafce.sources import DataParams
 from stages.report import ReportParams
 
@@ -86,12 +88,32 @@ def study(
         "precision": "float32",
         "compound": {c: {"train": TRAIN[c], **splits} for c in CLASSES},
         "basic": {"anger": {"train": 7, "val": 3, "test": 3}},
-        "copies_dropped": {
-            "compound": {"train": 2, "val": 1, "test": 0},
-            "basic": {"train": 4, "val": 0, "test": 0},
+        "fingerprint": "0123456789abcdef" * 4,
+        "listed": {
+            "compound": {"train": 97, "val": 31, "test": 30},
+            "basic": {"train": 11, "val": 3, "test": 3},
         },
-        "copies_with_another_label": 1,
-        "with_action_units": 0,
+        "dropped": {
+            reason: {
+                "compound": {"train": n, "val": 1, "test": 0},
+                "basic": {"train": 0, "val": 0, "test": 0},
+            }
+            for n, reason in enumerate(REASONS)
+        },
+        "dropped_copies_with_another_label": 1,
+        "pairs_across_splits": {
+            kind: {"test-val": 1, "test-train": n, "val-train": 2} for n, kind in enumerate(KINDS)
+        },
+        "formats": {"JPEG": 11, "PNG": 102},
+        "modes": {"L": 10, "RGB": 103},
+        "sizes": {
+            "different": 3,
+            "smallest": [48, 48],
+            "largest": [300, 200],
+            "most_frequent": [100, 100],
+        },
+        "with_action_units": {"compound": 50, "basic": 0},
+        "soft_labels": {"compound": 40, "basic": 0, "compound_whose_two_highest_are_the_label": 39},
     }
     params = {
         "seed": 0,
@@ -101,6 +123,10 @@ def study(
                 "classes": "rafdb11",
                 "synthetic": {"seed": 0, "train": 800, "val": 250, "test": 250, "basic": 800},
                 "ferplus": {"min_votes": 2},
+                "leakage": "drop",
+                "unreadable": "error",
+                "archive_limits": {},
+                "image_limits": {},
             }
         ),
         "preprocess": PreprocessParams(image_size=224),

@@ -46,10 +46,11 @@ def test_ids_folders_tensors_and_the_dataset_read_back_agree(tmp_path: Path, cla
     dataset.parent.mkdir()
     with zipfile.ZipFile(dataset, "w") as archive:
         for sample in samples:
-            row, files = audit.identify(sample)
-            for name, content in files.items():
+            picture = audit.identify(sample, images.ImageLimits())
+            assert isinstance(picture, audit.Picture)
+            for name, content in picture.files.items():
                 outs.add_to_zip(archive, name, content)
-            rows.append(row)
+            rows.append(picture.row)
         outs.add_to_zip(archive, images.MANIFEST, manifest.write(rows).encode())
 
     _, back = imagefolder.read(dataset.parent, classes, imagefolder.ImagefolderParams())  # type: ignore[arg-type]
@@ -87,7 +88,7 @@ def test_report_table_lists_the_classes_in_order() -> None:
 def test_weights_carry_the_class_list_and_another_order_is_refused(tmp_path: Path) -> None:
     names = compound_classes("rafdb11")
     path = tmp_path / "weights.pth"
-    outs.write_torch(path, {"state_dict": {"fc.bias": torch.zeros(11)}, **network.usage(names, 96)})
+    outs.write_torch(path, {"state_dict": {"fc.bias": torch.zeros(11)}, **network.usage(names, 96, "data")})
     weights = network.read_checkpoint(path)
     assert json.dumps(weights["classes"]) == json.dumps(names)
     network.check_classes(weights, names, "weights")

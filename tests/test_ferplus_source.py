@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from rafce import audit
+from rafce.images import ImageLimits
+from rafce.manifest import fingerprint
 from rafce.sources.base import Sample, SourceError
 from rafce.sources.ferplus import (
     COLUMNS,
@@ -183,17 +186,42 @@ def test_both_layouts_at_once_are_an_error(tmp_path: Path) -> None:
         read(tmp_path, "rafce14", FerplusParams())
 
 
-def test_a_missing_compound_face_is_an_error_and_a_missing_basic_one_is_announced(
+def test_a_missing_compound_face_is_a_fault_and_a_missing_basic_one_is_allowed_and_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(tmp_path, {"fer2013new.csv": votes_file(ROWS), **faces(ROWS)})
     (tmp_path / "FER2013Test" / "fer0000003.png").unlink()
-    assert {s.role for s in found(tmp_path)} == {"compound"}
+    assert [(s.source_id, s.fault) for s in found(tmp_path) if s.fault] == [("fer0000003", "absent")]
     assert "1 of the single-emotion faces" in caplog.text
     assert "neutral 1" in caplog.text
     (tmp_path / "FER2013Test" / "fer0000004.png").unlink()
-    with pytest.raises(SourceError, match=r"missing: FER2013Test/fer0000004\.png \(1 in all\)"):
-        read(tmp_path, "rafce14", FerplusParams())
+    missing = next(s for s in found(tmp_path) if s.fault == "missing")
+    assert missing.place.endswith("FER2013Test/fer0000004.png")
+    assert missing.content == b""
+
+
+def test_both_layouts_of_the_faces_have_one_fingerprint(tmp_path: Path) -> None:
+    votes = votes_file(ROWS)
+    put(tmp_path / "images", {"fer2013new.csv": votes, **faces(ROWS)})
+    put(tmp_path / "zip", {"FER2013.zip": zipped({"fer2013new.csv": votes.encode(), **faces(ROWS)})})
+    put(tmp_path / "table", {"fer2013new.csv": votes, "fer2013.csv": pixels_file(ROWS)})
+    assert len({fingerprint_of(tmp_path / layout) for layout in ("images", "zip", "table")}) == 1
+    brighter = pixels_file(ROWS).replace("\n0,1", "\n0,2", 1)
+    assert brighter != pixels_file(ROWS)
+    put(tmp_path / "table", {"fer2013.csv": brighter})
+    assert fingerprint_of(tmp_path / "table") != fingerprint_of(tmp_path / "zip")
+
+
+def fingerprint_of(folder: Path) -> str:
+    pictures = [audit.identify(sample, ImageLimits()) for sample in found(folder)]
+    return fingerprint([p.row for p in pictures if isinstance(p, audit.Picture)])
+
+
+def test_votes_become_shares_of_the_six_emotions(tmp_path: Path) -> None:
+    put(tmp_path, {"fer2013new.csv": votes_file(ROWS), **faces(ROWS)})
+    shares = {s.source_id: s.shares for s in found(tmp_path)}
+    assert shares["fer0000000"] == "0.444444 0 0 0.555556 0 0"
+    assert shares["fer0000004"] == "0 0 0.6 0 0 0.4"
 
 
 def test_a_name_listed_twice_counts_once_and_not_at_all_where_votes_differ(
@@ -231,7 +259,7 @@ def test_absent_files_are_named(tmp_path: Path) -> None:
 
 @needs_real_faces
 def test_the_real_votes_make_the_published_counts() -> None:
-    samples = found(REAL)
+    samples = [s for s in found(REAL) if not s.fault]
     assert Counter(s.split for s in samples if s.role == "compound") == {
         "train": 3145,
         "val": 382,

@@ -17,6 +17,13 @@ PART = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
 PATH = st.lists(PART, min_size=1, max_size=3).map("/".join)
 
 
+UNIT = st.tuples(st.text("LRTB", max_size=2), st.integers(1, 99)).map(lambda unit: f"{unit[0]}{unit[1]}")
+UNITS = st.sampled_from(["", "none"]) | st.lists(UNIT, min_size=1, max_size=4).map("+".join)
+SHARES = st.just("") | st.lists(st.floats(0, 10), min_size=6, max_size=6).filter(any).map(
+    manifest.shares_text
+)
+
+
 @st.composite
 def rows(draw: st.DrawFn) -> Row:
     role = draw(st.sampled_from(sorted(LABELS)))
@@ -25,12 +32,13 @@ def rows(draw: st.DrawFn) -> Row:
         label=draw(st.sampled_from(LABELS[role])),
         role=role,
         split=draw(st.sampled_from(SPLITS)),
-        action_units=draw(CELL),
+        action_units=draw(UNITS),
         group=draw(CELL),
         sha256=draw(CELL),
         pixels=draw(CELL),
         source_id=draw(CELL),
         regions=draw(st.just("") | PATH),
+        shares=draw(SHARES),
     )
 
 
@@ -100,3 +108,46 @@ def test_a_row_with_a_cell_too_many_is_refused() -> None:
 def test_a_row_that_breaks_off_is_refused() -> None:
     with pytest.raises(ManifestError, match="line 2: more or fewer cells than columns"):
         manifest.read(manifest.write([ROW]).rsplit(",", 2)[0] + "\n")
+
+
+@pytest.mark.parametrize("units", ["0", "12++4", "l12", "null", "x", "1 + 4"])
+def test_action_units_that_are_not_in_their_one_form_are_named_with_the_line(units: str) -> None:
+    with pytest.raises(ManifestError, match=r"manifest\.csv, line 2: "):
+        manifest.read(manifest.write([replace(ROW, action_units=units)]))
+
+
+@pytest.mark.parametrize("shares", ["1", "0 0 0 0 0 0", "1 0 0 0 0 -1", "nan 0 0 0 0 1", "a b c d e f"])
+def test_shares_that_are_none_are_named_with_the_line(shares: str) -> None:
+    with pytest.raises(ManifestError, match=r"manifest\.csv, line 2: "):
+        manifest.read(manifest.write([replace(ROW, shares=shares)]))
+
+
+def test_shares_sum_to_one_in_the_order_of_the_six_emotions() -> None:
+    shares = manifest.shares_of(replace(ROW, shares=manifest.shares_text([3, 0, 0, 1, 0, 0])))
+    assert shares == (0.75, 0, 0, 0.25, 0, 0)
+    assert manifest.shares_of(ROW) is None
+
+
+FINGERPRINTED = [
+    replace(ROW, image="images/a.jpg", sha256="1", pixels="2"),
+    replace(ROW, image="images/b.png", sha256="3", pixels="4"),
+]
+
+
+def test_the_fingerprint_is_of_content_role_split_and_label_in_any_order_under_any_name() -> None:
+    known = manifest.fingerprint(FINGERPRINTED)
+    assert manifest.fingerprint(FINGERPRINTED[::-1]) == known
+    renamed = [replace(r, image=f"x/{r.image}", source_id="z", group="g") for r in FINGERPRINTED]
+    assert manifest.fingerprint(renamed) == known
+    assert manifest.fingerprint(FINGERPRINTED[:1]) != known
+    for changes in ({"label": "Sadly_Fearful"}, {"split": "val"}, {"role": "basic", "label": "anger"}):
+        assert manifest.fingerprint([replace(FINGERPRINTED[0], **changes), FINGERPRINTED[1]]) != known
+
+
+def test_the_fingerprint_takes_the_bytes_of_a_jpeg_and_the_pixels_of_a_png() -> None:
+    jpeg, lossless = FINGERPRINTED
+    known = manifest.fingerprint(FINGERPRINTED)
+    assert manifest.fingerprint([replace(jpeg, pixels="9"), lossless]) == known
+    assert manifest.fingerprint([jpeg, replace(lossless, sha256="9")]) == known
+    assert manifest.fingerprint([replace(jpeg, sha256="9"), lossless]) != known
+    assert manifest.fingerprint([jpeg, replace(lossless, pixels="9")]) != known

@@ -279,8 +279,17 @@ def test_weights_for_the_same_classes_in_another_order_are_refused() -> None:
         network.check_classes({}, CLASSES, "x.pth")
 
 
+def test_weights_of_other_data_are_refused() -> None:
+    network.check_data({"data": "abc"}, "abc", "x.pth")
+    for weights in ({"data": "abd"}, {}):
+        with pytest.raises(WeightsError, match=r"x\.pth was trained on data .* train again"):
+            network.check_data(weights, "abc", "x.pth")
+
+
 def test_what_goes_with_the_weights_survives_the_safe_loader(tmp_path: Path) -> None:
-    outs.write_torch(tmp_path / "a.pth", {"state_dict": {"a": torch.ones(1)}, **network.usage(CLASSES, 96)})
+    outs.write_torch(
+        tmp_path / "a.pth", {"state_dict": {"a": torch.ones(1)}, **network.usage(CLASSES, 96, "data")}
+    )
     read = network.read_checkpoint(tmp_path / "a.pth")
     network.check_classes(read, CLASSES, "a.pth")
     assert read["preprocessing"]["image_size"] == 96

@@ -1,9 +1,13 @@
 """Outs are written whole or not at all, and their bytes depend on their content alone."""
 
+import errno
 import io
 import json
+import os
 import time
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -61,13 +65,45 @@ def test_a_failing_block_leaves_the_old_folder_and_no_temporary_one(tmp_path: Pa
 
 def test_what_a_killed_stage_left_is_not_taken_into_the_next_folder(tmp_path: Path) -> None:
     path = tmp_path / "store"
+    for name in (".store.part", ".store.old.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("half")
     with outs.new_folder(path) as folder:
-        left_over = folder
-    left_over.mkdir()
-    (left_over / "half").write_text("half")
-    with outs.new_folder(path) as folder:
-        (folder / "whole").write_text("whole")
-    assert names(path) == ["whole"]
+        outs.add_to_folder(folder, "deep/whole", b"whole")
+    assert names(tmp_path) == ["store"]
+    assert (path / "deep" / "whole").read_bytes() == b"whole"
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with pytest.raises(FileNotFoundError), outs.new_folder(path) as folder:
+        folder.rmdir()
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("new", [outs.new_file, outs.new_folder])
+def test_an_error_for_lack_of_space_names_the_out_and_the_remedy(
+    tmp_path: Path, new: Callable[[Path], AbstractContextManager[Path]], number: int
+) -> None:
+    path = tmp_path / "out"
+    with (
+        pytest.raises(outs.OutsError, match=r"^no space left for .*out: free some and run this again"),
+        new(path),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("new", [outs.new_file, outs.new_folder])
+def test_other_errors_of_the_system_stay_what_they_are(
+    tmp_path: Path, new: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    with pytest.raises(PermissionError), new(tmp_path / "out"):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def test_weights_have_the_same_bytes_under_any_name(tmp_path: Path) -> None:

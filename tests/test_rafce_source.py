@@ -1,6 +1,8 @@
 """Claims about `rafce.sources.rafce`, on look-alikes of the official files."""
 
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -9,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rafce.sources.base import Sample, SourceError
-from rafce.sources.rafce import RafceParams, parse_emotion, parse_rows, parse_split, parse_units, read
-from rafce.taxonomy import COMPOUND
+from rafce.sources.rafce import (
+    EMOTIONS,
+    PARTITION,
+    SHARES,
+    UNITS,
+    RafceParams,
+    parse_emotion,
+    parse_rows,
+    parse_split,
+    read,
+)
+from rafce.taxonomy import COMPOUND, parse_units
 from tests.rafce_lookalike import Layout, build, label_files, noise, zipped
 
 SMALL = {"Happily_Surprised": (3, 2, 1), "Angrily_Disgusted": (4, 1, 2), "Happily_Sad": (1, 1, 1)}
@@ -21,6 +33,10 @@ def _read(folder: Path) -> list[Sample]:
     found = list(samples)
     assert len(found) == count
     return found
+
+
+def _placeless(folder: Path) -> list[Sample]:
+    return [replace(sample, place="") for sample in _read(folder)]
 
 
 def _edit(folder: Path, name: str, old: str, new: str) -> None:
@@ -65,7 +81,7 @@ def test_each_image_has_its_own_bytes(tmp_path: Path) -> None:
 def test_crlf_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
     build(tmp_path / "lf", SMALL)
     build(tmp_path / "crlf", SMALL, newline="\r\n", bom=True)
-    assert _read(tmp_path / "lf") == _read(tmp_path / "crlf")
+    assert _placeless(tmp_path / "lf") == _placeless(tmp_path / "crlf")
 
 
 def test_without_the_unit_file_units_are_unknown_rather_than_none_active(tmp_path: Path) -> None:
@@ -82,9 +98,24 @@ def test_emotions_and_partition_are_required(tmp_path: Path, name: str) -> None:
         read(tmp_path, "rafce14", RafceParams())
 
 
+def test_soft_labels_travel_as_six_shares_and_are_unknown_without_their_file(tmp_path: Path) -> None:
+    listed = build(tmp_path, SMALL)
+    wanted = {"Happily_Surprised": "0.4 0 0 0.6 0 0", "Happily_Sad": "0 0 0 0.6 0.4 0"}
+    shares = {s.source_id: s.shares for s in _read(tmp_path)}
+    assert {one.label: shares[one.source_id] for one in listed if one.label in wanted} == wanted
+    (tmp_path / "EmoLabel" / "distribution.txt").unlink()
+    assert {s.shares for s in _read(tmp_path)} == {""}
+
+
 @pytest.mark.parametrize(
     ("name", "token"),
-    [("RAFCE_emolabel.txt", "14"), ("RAFCE_partition.txt", "3"), ("RAFCE_AUlabel.txt", "12++4")],
+    [
+        ("distribution.txt", "0.5 0.5 0 0 0"),
+        ("distribution.txt", "0 0 0 0 0 0"),
+        ("RAFCE_emolabel.txt", "14"),
+        ("RAFCE_partition.txt", "3"),
+        ("RAFCE_AUlabel.txt", "12++4"),
+    ],
 )
 def test_a_bad_row_is_named_with_file_line_and_text(tmp_path: Path, name: str, token: str) -> None:
     build(tmp_path, SMALL)
@@ -103,21 +134,22 @@ def test_a_row_repeated_is_one_row_unless_it_contradicts() -> None:
         parse_rows(["0001.jpg 5", "0001.jpg 6"], "labels", parse_emotion)
 
 
-@pytest.mark.parametrize("name", ["RAFCE_emolabel.txt", "RAFCE_partition.txt", "RAFCE_AUlabel.txt"])
+@pytest.mark.parametrize("name", [EMOTIONS, PARTITION, UNITS, SHARES])
 def test_a_row_in_one_file_only_is_an_error(tmp_path: Path, name: str) -> None:
     build(tmp_path, SMALL)
     path = tmp_path / "EmoLabel" / name
     path.write_text("\n".join(path.read_text().split("\n")[1:]))
-    with pytest.raises(SourceError, match=r"lists images that .* lacks: 0001\.jpg \(1 in all\)"):
+    with pytest.raises(SourceError, match=r"lists images that .* lacks: 0001\.jpg \(1 in all\)") as caught:
         read(tmp_path, "rafce14", RafceParams())
+    assert re.search(r"RAFCE_\w+\.txt, line 1: '0001\.jpg .+': \S+ lacks this image", str(caught.value))
 
 
-def test_missing_images_are_counted_and_the_first_ten_named(tmp_path: Path) -> None:
+def test_a_listed_image_that_is_not_there_is_a_fault_with_its_place(tmp_path: Path) -> None:
     build(tmp_path, SMALL)
-    for number in range(2, 14):
-        (tmp_path / "aligned" / f"{number:04d}_aligned.jpg").unlink()
-    with pytest.raises(SourceError, match=r"aligned: 0002, .*0011, \.\.\. \(12 in all\)"):
-        read(tmp_path, "rafce14", RafceParams())
+    (tmp_path / "aligned" / "0002_aligned.jpg").unlink()
+    (missing,) = (s for s in _read(tmp_path) if s.fault)
+    assert (missing.source_id, missing.fault, missing.content) == ("0002", "missing", b"")
+    assert missing.place == f"{tmp_path}/aligned/0002_aligned.jpg"
 
 
 def test_an_original_never_stands_in_for_a_missing_aligned_face(tmp_path: Path) -> None:
@@ -126,15 +158,14 @@ def test_an_original_never_stands_in_for_a_missing_aligned_face(tmp_path: Path) 
     aligned = {s.source_id: s.content for s in _read(tmp_path)}
     assert aligned["0001"] == (tmp_path / "aligned" / "0001_aligned.jpg").read_bytes()
     (tmp_path / "aligned" / "0001_aligned.jpg").unlink()
-    with pytest.raises(SourceError, match="missing from aligned: 0001"):
-        read(tmp_path, "rafce14", RafceParams())
+    assert {s.source_id: s.fault for s in _read(tmp_path)}["0001"] == "missing"
 
 
 def test_aligned_is_preferred_where_both_are_complete(tmp_path: Path) -> None:
     build(tmp_path / "both", SMALL, "original", face=lambda index, label: noise(index + 1000, label))
     build(tmp_path / "both", SMALL)
     build(tmp_path / "aligned", SMALL)
-    assert _read(tmp_path / "both") == _read(tmp_path / "aligned")
+    assert _placeless(tmp_path / "both") == _placeless(tmp_path / "aligned")
 
 
 def test_two_copies_of_an_image_or_label_file_are_an_error(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ FIGURES: dict[str, Callable[[Study], bytes]] = {
     "confusion_matrices": lambda s: render.confusion_matrices(s.runs, s.classes, EN),
     "final_matrix": lambda s: render.final_matrix(s.runs[s.best], s.classes, EN),
     "per_class_f1": lambda s: render.per_class_f1(s.runs, s.classes, s.train_counts, EN),
+    "class_distribution": lambda s: render.class_distribution(s.data, s.classes, EN),
     "attention_bars": lambda s: render.attention_bars(s.attention, s.titles, EN),
 }
 
@@ -45,8 +46,13 @@ def test_the_same_measurements_give_the_same_png_bytes(name: str) -> None:
 def test_other_measurements_give_another_figure(name: str) -> None:
     better = measured("run1", "Title of run1", [[6, 0, 0], [0, 2, 1], [0, 0, 1]])
     frame = pd.DataFrame({"epoch": [1, 2], "train_accuracy": [0.1, 0.2], "val_accuracy": [0.9, 0.8]})
+    fewer = {c: {"train": 9 - i, "val": 1, "test": 1} for i, c in enumerate(CLASSES)}
     other = study(
-        ("run1",), runs={"run1": better}, attention={"run1": seen(away=0.8)}, history={"run1": frame}
+        ("run1",),
+        runs={"run1": better},
+        attention={"run1": seen(away=0.8)},
+        history={"run1": frame},
+        data=study().data | {"compound": fewer},
     )
     assert not np.array_equal(pixels(FIGURES[name](other)), pixels(FIGURES[name](study(("run1",)))))
 

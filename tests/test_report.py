@@ -24,13 +24,20 @@ FIGURES = (
     "resnet_final_confusion_matrix",
     "per_class_f1",
     "attention",
+    "class_distribution",
 )
 PNG = b"\x89PNG figure"
 JPEG = b"\xff\xd8 gallery"
 
 
 def as_html(s: Study, say: Wording = EN) -> str:
-    return report.html_report(s, say, {f"plots/{n}.png": PNG for n in FIGURES}, dict.fromkeys(s.runs, JPEG))
+    return report.html_report(s, say, {f"plots/{n}.png": PNG for n in FIGURES}, photographs(s, JPEG))
+
+
+def photographs(s: Study, picture: bytes) -> dict[str, bytes]:
+    return dict.fromkeys(
+        ["plots/contact_sheet.jpg", *(f"plots/runs/{n}/gallery.jpg" for n in s.runs)], picture
+    )
 
 
 def test_the_summary_is_flat_with_the_names_that_tables_of_experiments_use() -> None:
@@ -132,7 +139,7 @@ def test_the_counts_of_verdicts_in_the_conclusion_add_up_to_all_claims() -> None
 
 def test_galleries_of_faces_are_in_the_html_only() -> None:
     assert "![Gallery" not in report.markdown_report(study(), EN)
-    assert as_html(study()).count("data:image/jpeg;base64,") == 3
+    assert as_html(study()).count("data:image/jpeg;base64,") == 4
 
 
 VOID = ("meta", "link", "img", "br", "hr")
@@ -170,7 +177,7 @@ def test_the_html_needs_no_file_and_no_network(names: tuple[str, ...]) -> None:
     assert links.open == []
     assert all(link.startswith(("data:", "#")) for link in links.refers)
     sections = 7
-    assert len(links.refers) == 1 + sections + len(FIGURES) + len(names)
+    assert len(links.refers) == 1 + sections + len(FIGURES) + 1 + len(names)
     assert "../plots" not in page
     assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
 
@@ -262,7 +269,7 @@ def test_links_within_the_report_lead_somewhere_on_github_and_in_the_html(say: W
 @pytest.mark.parametrize("say", [EN, FR], ids=["en", "fr"])
 def test_every_picture_says_what_it_shows(say: Wording) -> None:
     alts = re.findall(r'<img alt="([^"]*)"', as_html(study(), say))
-    assert len(alts) == len(FIGURES) + 3
+    assert len(alts) == len(FIGURES) + 1 + 3
     assert all(len(alt) > 30 for alt in alts)
     assert len(set(alts)) == len(alts)
     assert any("90" in alt and "run3" in alt for alt in alts), "the curves' text gives their end"
@@ -280,9 +287,7 @@ def test_galleries_that_are_too_large_are_made_smaller_in_the_html_alone() -> No
     out = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8)
     Image.fromarray(noise).save(out, "JPEG", quality=95)
-    assert 3 * len(out.getvalue()) > report.GALLERY_BYTES
+    assert 3 * len(out.getvalue()) > report.PHOTOGRAPH_BYTES
     s = study()
-    page = report.html_report(
-        s, EN, {f"plots/{n}.png": PNG for n in FIGURES}, dict.fromkeys(s.runs, out.getvalue())
-    )
+    page = report.html_report(s, EN, {f"plots/{n}.png": PNG for n in FIGURES}, photographs(s, out.getvalue()))
     assert len(page) < 5_000_000

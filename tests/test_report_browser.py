@@ -30,6 +30,7 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     figures = {
         "plots/training_curves.png": render.training_curves(s.history, s.titles, say),
         "plots/confusion_matrices.png": render.confusion_matrices(s.runs, s.classes, say),
+        "plots/class_distribution.png": render.class_distribution(s.data, s.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(s.runs, s.classes, s.train_counts, say),
         "plots/attention.png": render.attention_bars(s.attention, s.titles, say),
         "plots/resnet_final_confusion_matrix.png": render.final_matrix(s.runs[s.best], s.classes, say),
@@ -37,7 +38,8 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     out = io.BytesIO()
     Image.fromarray(np.full((1642, 1040, 3), 90, np.uint8)).save(out, "JPEG")
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report.html_report(s, say, figures, dict.fromkeys(s.runs, out.getvalue())))
+    shown = ["plots/contact_sheet.jpg", *(f"plots/runs/{name}/gallery.jpg" for name in s.runs)]
+    path.write_text(report.html_report(s, say, figures, dict.fromkeys(shown, out.getvalue())))
     return path
 
 
@@ -66,7 +68,7 @@ def opened(browser: Browser, path: Path, **context: object) -> tuple[Page, list[
 def test_the_page_is_silent_and_all_its_pictures_show(browser: Browser, page_file: Path) -> None:
     page, said = opened(browser, page_file)
     assert said == []
-    assert page.evaluate("[...document.images].length") == 8
+    assert page.evaluate("[...document.images].length") == 10
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
 
 

@@ -52,7 +52,7 @@ def split(images: int, seed: int = 0) -> Split:
     rows = [
         Row(f"{i}.png", CLASSES[c], "compound", "train", "", "", "", "", str(i)) for i, c in enumerate(labels)
     ]
-    return Split(rows, CLASSES, pixels.to(torch.uint8), labels)
+    return Split(rows, CLASSES, pixels.to(torch.uint8), labels, "")
 
 
 TRAIN, VAL = split(11), split(6, seed=1)

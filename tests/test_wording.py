@@ -52,7 +52,17 @@ def test_the_languages_have_the_same_messages_with_the_same_values() -> None:
 def test_every_message_is_printed_by_something() -> None:
     sources = [*(ROOT / "rafce").glob("*.py"), *TEMPLATES.glob("*.j2")]
     code = "\n".join(p.read_text() for p in sources)
-    composed = ("claim-", "verdict-", "outcome-", "area-", "evidence-", "source-")
+    composed = (
+        "reason-",
+        "pairs-",
+        "leakage-",
+        "claim-",
+        "verdict-",
+        "outcome-",
+        "area-",
+        "evidence-",
+        "source-",
+    )
     for name in catalogue("en"):
         used = re.search(rf"[\"']{re.escape(name)}[\"']", code) or name.startswith(composed)
         assert used or name in COMPOUND, f"nothing prints {name!r}"

@@ -1,6 +1,7 @@
 """What every data source yields."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class SourceError(ValueError):
@@ -12,9 +13,12 @@ class Sample:
     """One image as the source has it, with what the source says of it.
 
     `source_id`: the source's own name of the image, unique within role. `content`: the original bytes
-    (encoded image). `suffix`: file suffix of `content`, `.jpg` or `.png`. `label`, `role`, `split`,
-    `action_units`, `group`: as in `rafce.manifest.Row`. `regions`: region map as PNG bytes (see
-    `rafce.regions.REGIONS`), where known exactly.
+    (encoded image). `label`, `role`, `split`, `action_units`, `group`, `shares`: as in `rafce.manifest.Row`.
+    `regions`: region map as PNG bytes (see `rafce.regions.REGIONS`), where known exactly. `place`: where the
+    image lies, as messages print it.
+
+    An image that cannot be had has empty `content` and a `fault`: `missing` (the source lists it, its file is
+    not there), `absent` (the same, of images that the source may lack) or `damaged` (`place` says how).
     """
 
     source_id: str
@@ -22,7 +26,9 @@ class Sample:
     role: str
     split: str
     content: bytes
-    suffix: str
     action_units: str = ""
     group: str = ""
+    shares: str = ""
     regions: bytes | None = None
+    place: str = ""
+    fault: Literal["", "missing", "absent", "damaged"] = ""

@@ -9,7 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -17,10 +17,11 @@ from typing import Final
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from rafce.archive import Archive
+from rafce.archive import Archive, ArchiveLimits
+from rafce.manifest import shares_text
 from rafce.sources.base import Sample, SourceError
-from rafce.sources.files import first_ten, lazily, only_file, open_archive, required_file
-from rafce.taxonomy import BASIC, ClassSet, compound_of
+from rafce.sources.files import lazily, only_file, open_archive, required_file, with_image
+from rafce.taxonomy import BASIC, SIX, ClassSet, compound_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ FOLDER_OF_USAGE: Final = {
     "PrivateTest": "FER2013Test",
 }
 
-SIX: Final = tuple(emotion for emotion in BASIC if emotion != "neutral")
 BASIC_MAJORITY: Final = 5
 """A single emotion has more votes than this, of ten."""
 COLUMNS: Final = ("Usage", "Image name", *BASIC, "contempt", "unknown", "NF")
@@ -75,17 +75,21 @@ class _Face:
         return f"{FOLDER_OF_USAGE[self.ballot.usage]}/{self.ballot.name}"
 
 
-def read(folder: Path, classes: ClassSet, params: FerplusParams) -> tuple[int, Iterator[Sample]]:
+def read(
+    folder: Path, classes: ClassSet, params: FerplusParams, limits: ArchiveLimits | None = None
+) -> tuple[int, Iterator[Sample]]:
     """Compound and single-emotion faces in the votes' order: how many, and the samples, read lazily.
 
-    All 14 classes are yielded whatever `classes` says. The folder may lack some of the single-emotion faces:
-    how many is logged as a warning. Rows without an image name, which FER+ found unusable, are left out.
+    All 14 classes are yielded whatever `classes` says. Rows without an image name, which FER+ found unusable,
+    are left out. A face that is not there is a sample with a fault: `missing` where it is compound, `absent`
+    where it is a single emotion, since many copies of FER2013 are partial; these are also counted in a
+    warning.
 
     Raises:
-        SourceError: the votes or faces are missing, a row does not parse or contradicts another, both layouts
-            of the faces lie there, or a compound face is missing.
+        SourceError: the votes or faces are missing, a row does not parse or contradicts another, or both
+            layouts of the faces lie there.
     """
-    with open_archive(folder) as archive:
+    with open_archive(folder, limits) as archive:
         ballots = _ballots(archive)
         faces = _labelled(ballots, params.min_votes)
         pixels = only_file(archive, PIXELS)
@@ -97,9 +101,19 @@ def read(folder: Path, classes: ClassSet, params: FerplusParams) -> tuple[int, I
         if pixels:
             _check_pixel_rows(archive, pixels, ballots)
             return len(faces), lazily(archive, _from_rows(archive, pixels, faces))
-        held = _held(archive, faces, images)
+        if not images:
+            raise SourceError(
+                f"{folder}: no faces; put FER2013Train/fer0000000.png ... (or a zip) or {PIXELS} there"
+            )
+        _warn_absent(archive, faces, images)
 
-    return len(held), lazily(archive, (_sample(face, archive.read(images[face.path])) for face in held))
+    def filled(face: _Face) -> Sample:
+        if face.path in images:
+            return with_image(_sample(face), archive, images[face.path])
+        fault: Final = "missing" if face.role == "compound" else "absent"
+        return replace(_sample(face), place=archive.where(face.path), fault=fault)
+
+    return len(faces), lazily(archive, map(filled, faces))
 
 
 def compound_label(votes: Mapping[str, int], min_votes: int) -> str | None:
@@ -195,23 +209,8 @@ def _image_members(archive: Archive) -> dict[str, str]:
     return found
 
 
-def _held(archive: Archive, faces: list[_Face], images: Mapping[str, str]) -> list[_Face]:
-    """The faces whose images lie there.
-
-    Raises:
-        SourceError: a compound one is missing.
-    """
-    if not images:
-        raise SourceError(
-            f"{archive.folder}: no faces; put FER2013Train/fer0000000.png ... (or a zip) or {PIXELS} there"
-        )
-    missing = [face.path for face in faces if face.role == "compound" and face.path not in images]
-    if missing:
-        raise SourceError(
-            f"{archive.folder}: compound faces missing: {first_ten(missing)}; complete the images"
-        )
-    held = [face for face in faces if face.path in images]
-    absent = Counter(face.label for face in faces if face.path not in images)
+def _warn_absent(archive: Archive, faces: list[_Face], images: Mapping[str, str]) -> None:
+    absent = Counter(face.label for face in faces if face.role == "basic" and face.path not in images)
     if absent:
         kinds = ", ".join(f"{label} {absent[label]:,}" for label in BASIC if absent[label])
         log.warning(
@@ -220,11 +219,19 @@ def _held(archive: Archive, faces: list[_Face], images: Mapping[str, str]) -> li
             absent.total(),
             kinds,
         )
-    return held
 
 
-def _sample(face: _Face, png: bytes) -> Sample:
-    return Sample(face.source_id, face.label, face.role, SPLIT_OF_USAGE[face.ballot.usage], png, ".png")
+def _sample(face: _Face) -> Sample:
+    """A face without its image."""
+    votes = [face.ballot.votes[emotion] for emotion in SIX]
+    return Sample(
+        source_id=face.source_id,
+        label=face.label,
+        role=face.role,
+        split=SPLIT_OF_USAGE[face.ballot.usage],
+        content=b"",
+        shares=shares_text(votes) if any(votes) else "",
+    )
 
 
 def _pixel_rows(archive: Archive, name: str) -> "csv.DictReader[str]":
@@ -254,7 +261,8 @@ def _from_rows(archive: Archive, name: str, faces: list[_Face]) -> Iterator[Samp
     reader = _pixel_rows(archive, name)
     for row, record in enumerate(reader):
         if face := by_row.get(row):
-            yield _sample(face, png_of(record["pixels"], f"{archive.where(name)}, line {reader.line_num}"))
+            where = f"{archive.where(name)}, line {reader.line_num}"
+            yield replace(_sample(face), content=png_of(record["pixels"], where), place=where)
 
 
 def png_of(pixels: str, where: str) -> bytes:

@@ -3,21 +3,22 @@
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from rafce.archive import Archive, ArchiveError
+from rafce.archive import Archive, ArchiveError, ArchiveLimits
 from rafce.sources.base import Sample, SourceError
 
 
 @contextmanager
-def open_archive(folder: Path) -> Iterator[Archive]:
+def open_archive(folder: Path, limits: ArchiveLimits | None) -> Iterator[Archive]:
     """The archive of a source's folder, to parse label files in; stays open for `lazily` unless that fails.
 
     Raises:
         SourceError: for every `ArchiveError`, and for CSV that does not parse.
     """
     try:
-        archive = Archive(folder)
+        archive = Archive(folder, limits)
         try:
             yield archive
         except BaseException:
@@ -44,6 +45,14 @@ def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
             raise SourceError(
                 f"{archive.folder}: a CSV file there is damaged ({error}); fetch it again"
             ) from error
+
+
+def with_image(sample: Sample, archive: Archive, member: str) -> Sample:
+    """The sample with its image, damaged where that cannot be read."""
+    try:
+        return replace(sample, content=archive.read(member), place=archive.where(member))
+    except ArchiveError as error:
+        return replace(sample, place=str(error), fault="damaged")
 
 
 def only_file(archive: Archive, basename: str) -> str | None:

@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from rafce import manifest
-from rafce.archive import Archive
+from rafce.archive import MAX_NAME, Archive, ArchiveLimits
 from rafce.sources.base import Sample, SourceError
-from rafce.sources.files import first_ten, lazily, only_file, open_archive
+from rafce.sources.files import first_ten, lazily, only_file, open_archive, with_image
 from rafce.taxonomy import BASIC, COMPOUND, ClassSet
 
 MANIFEST: Final = "manifest.csv"
-SUFFIXES: Final = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png"}
+SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 SPLIT_OF_FOLDER: Final = {
     "train": "train",
     "val": "val",
@@ -36,17 +36,14 @@ class ImagefolderParams(BaseModel):
 class _Planned:
     """A sample whose bytes are still in the archive: `member`, and `regions` where there is a region map."""
 
-    source_id: str
-    label: str
-    role: str
-    split: str
+    sample: Sample
     member: str
-    action_units: str = ""
-    group: str = ""
     regions: str = ""
 
 
-def read(folder: Path, classes: ClassSet, params: ImagefolderParams) -> tuple[int, Iterator[Sample]]:
+def read(
+    folder: Path, classes: ClassSet, params: ImagefolderParams, limits: ArchiveLimits | None = None
+) -> tuple[int, Iterator[Sample]]:
     """All images of a tree (sorted by path) or of a dataset with a manifest (in its order), read lazily.
 
     All 14 classes are yielded whatever `classes` says.
@@ -54,8 +51,9 @@ def read(folder: Path, classes: ClassSet, params: ImagefolderParams) -> tuple[in
     Raises:
         SourceError: an image outside `<split>/<class>/`, an unknown split or class, several trees; or a
             manifest that does not parse, disagrees with the folder names, or lists not exactly the images
-    that are there."""
-    with open_archive(folder) as archive:
+            that are there.
+    """
+    with open_archive(folder, limits) as archive:
         table = only_file(archive, MANIFEST)
         plan = _from_tree(archive) if table is None else _from_manifest(archive, table)
         _unique_ids(archive, plan)
@@ -63,17 +61,8 @@ def read(folder: Path, classes: ClassSet, params: ImagefolderParams) -> tuple[in
 
 
 def _sample(archive: Archive, item: _Planned) -> Sample:
-    return Sample(
-        source_id=item.source_id,
-        label=item.label,
-        role=item.role,
-        split=item.split,
-        content=archive.read(item.member),
-        suffix=_suffix(item.member),
-        action_units=item.action_units,
-        group=item.group,
-        regions=archive.read(item.regions) if item.regions else None,
-    )
+    regions = archive.read(item.regions) if item.regions else None
+    return with_image(replace(item.sample, regions=regions), archive, item.member)
 
 
 def label_of(folder_name: str) -> str | None:
@@ -82,12 +71,12 @@ def label_of(folder_name: str) -> str | None:
     return next((label for label in ROLE_OF_LABEL if label.casefold() == key), None)
 
 
-def _suffix(name: str) -> str:
-    return SUFFIXES.get(PurePosixPath(name).suffix.lower(), "")
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _from_tree(archive: Archive) -> list[_Planned]:
-    images = [name for name in archive.names if _suffix(name)]
+    images = [name for name in archive.names if _is_image(name)]
     if not images:
         raise SourceError(
             f"{archive.folder}: no images; put <split>/<class>/*.jpg or .png there, or a zip of these"
@@ -97,7 +86,7 @@ def _from_tree(archive: Archive) -> list[_Planned]:
     if len(roots) > 1:
         raise SourceError(f"{archive.folder}: images under several trees, {first_ten(roots)}; keep one")
     inside = {PurePosixPath(name).parent for name in images}
-    stray = [name for name in archive.names if not _suffix(name) and PurePosixPath(name).parent in inside]
+    stray = [name for name in archive.names if not _is_image(name) and PurePosixPath(name).parent in inside]
     if stray:
         raise SourceError(
             f"{archive.folder}: not jpg, jpeg or png: {first_ten(stray)}; convert or remove them"
@@ -117,7 +106,7 @@ def _planned(archive: Archive, name: str) -> _Planned:
     label = label_of(class_folder)
     if label is None:
         raise SourceError(f"{where}: {class_folder!r} is no class; known are {', '.join(ROLE_OF_LABEL)}")
-    return _Planned(f"{split}-{label}-{path.stem}", label, ROLE_OF_LABEL[label], split, name)
+    return _Planned(Sample(f"{split}-{label}-{path.stem}", label, ROLE_OF_LABEL[label], split, b""), name)
 
 
 def _from_manifest(archive: Archive, table: str) -> list[_Planned]:
@@ -127,7 +116,7 @@ def _from_manifest(archive: Archive, table: str) -> list[_Planned]:
     except manifest.ManifestError as error:
         raise SourceError(f"{error}; make the dataset anew with preprocess") from error
     root = PurePosixPath(table).parent
-    held = {name for name in archive.names if _suffix(name)}
+    held = {name for name in archive.names if _is_image(name)}
     plan = [_planned_row(row, root, held, where) for row in rows]
     unlisted = sorted(held - {item.member for item in plan} - {item.regions for item in plan})
     if unlisted:
@@ -144,7 +133,8 @@ def _planned_row(row: manifest.Row, root: PurePosixPath, held: set[str], where: 
         raise SourceError(
             f"{where}: {row.image} should lie in {'/'.join(folders)}; file and manifest disagree"
         )
-    if not row.source_id or row.source_id.startswith(".") or re.search(r"[/\\]", row.source_id):
+    usable = row.source_id.isprintable() and len(row.source_id.encode()) <= MAX_NAME
+    if not row.source_id or row.source_id.startswith(".") or re.search(r"[/\\]", row.source_id) or not usable:
         raise SourceError(
             f"{where}: source_id {row.source_id!r} of {row.image} cannot name a file; correct it"
         )
@@ -152,22 +142,23 @@ def _planned_row(row: manifest.Row, root: PurePosixPath, held: set[str], where: 
     missing = [name for name in paths if name not in held]
     if missing:
         raise SourceError(f"{where}: lists {first_ten(missing)}, which is not there; make the dataset anew")
-    return _Planned(
+    sample = Sample(
         source_id=row.source_id,
         label=row.label,
         role=row.role,
         split=row.split,
-        member=paths[0],
+        content=b"",
         action_units=row.action_units,
         group=row.group,
-        regions=paths[1] if row.regions else "",
+        shares=row.shares,
     )
+    return _Planned(sample, *paths)
 
 
 def _unique_ids(archive: Archive, plan: list[_Planned]) -> None:
     """Raises SourceError where two images of a role have the same name."""
     seen: dict[tuple[str, str], str] = {}
     for item in plan:
-        earlier = seen.setdefault((item.role, item.source_id), item.member)
+        earlier = seen.setdefault((item.sample.role, item.sample.source_id), item.member)
         if earlier != item.member:
             raise SourceError(f"{archive.folder}: {earlier} and {item.member} have the same name; rename one")

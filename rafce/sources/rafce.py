@@ -2,29 +2,30 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from rafce.archive import Archive
+from rafce.archive import Archive, ArchiveLimits
+from rafce.manifest import shares_text
 from rafce.sources.base import Sample, SourceError
-from rafce.sources.files import first_ten, lazily, only_file, open_archive, required_file
-from rafce.taxonomy import COMPOUND, ClassSet
+from rafce.sources.files import first_ten, lazily, only_file, open_archive, required_file, with_image
+from rafce.taxonomy import COMPOUND, ClassSet, parse_units
 
 log = logging.getLogger(__name__)
 
 EMOTIONS: Final = "RAFCE_emolabel.txt"
 PARTITION: Final = "RAFCE_partition.txt"
 UNITS: Final = "RAFCE_AUlabel.txt"
+SHARES: Final = "distribution.txt"
 
 SPLIT_OF_PARTITION: Final = {"0": "train", "1": "test", "2": "val"}
 """RAF-CE's partition numbers; 1 is the test split."""
 
 _ROW = re.compile(r"(\d{4,})\.jpg[ \t]+(\S.*)")
-_UNIT = re.compile(r"[LRTB]*[1-9]\d?")
 _ALIGNED = re.compile(r"(\d{4,})_aligned\.jpg")
 _ORIGINAL = re.compile(r"(\d{4,})\.jpg")
 
@@ -37,34 +38,36 @@ class RafceParams(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Face:
-    source_id: str
-    label: str
-    split: str
-    action_units: str
-    member: str
-
-
-def read(folder: Path, classes: ClassSet, params: RafceParams) -> tuple[int, Iterator[Sample]]:
+def read(
+    folder: Path, classes: ClassSet, params: RafceParams, limits: ArchiveLimits | None = None
+) -> tuple[int, Iterator[Sample]]:
     """All faces of RAF-CE in the order of their ids: how many, and the samples, read one at a time.
 
     All 14 classes are yielded whatever `classes` says. Aligned faces are used where there is any, else
-    original ones.
+    original ones; a listed face that is not there is a sample with a fault.
 
     Raises:
         SourceError: a label file is missing, has a row that does not parse or contradicts another, or lists
-            an image that another file or the image folder lacks.
+        an
+            image that another lacks; or there are no images.
     """
-    with open_archive(folder) as archive:
-        faces = _faces(archive)
+    with open_archive(folder, limits) as archive:
+        kind, members = _images(archive)
+        listed = _listed(archive)
+        _warn_unlisted(archive, kind, members, listed)
 
-    return len(faces), lazily(archive, (_sample(archive, face) for face in faces))
+    def filled(sample: Sample) -> Sample:
+        member = members.get(sample.source_id)
+        if member is None:
+            place = (
+                f"{kind}/{sample.source_id}.jpg"
+                if kind == "original"
+                else f"{kind}/{sample.source_id}_aligned.jpg"
+            )
+            return replace(sample, place=archive.where(place), fault="missing")
+        return with_image(sample, archive, member)
 
-
-def _sample(archive: Archive, face: _Face) -> Sample:
-    content = archive.read(face.member)
-    return Sample(face.source_id, face.label, "compound", face.split, content, ".jpg", face.action_units)
+    return len(listed), lazily(archive, map(filled, listed))
 
 
 def parse_emotion(token: str) -> str:
@@ -89,19 +92,13 @@ def parse_split(token: str) -> str:
     return SPLIT_OF_PARTITION[token]
 
 
-def parse_units(token: str) -> str:
-    """Action units as the manifest has them: `L12+t23` -> `L12+T23`, `null` -> `none`.
+def parse_shares(token: str) -> str:
+    """Soft label as the manifest has it: six numbers, scaled to a sum of 1.
 
     Raises:
-        ValueError: a part is no unit of 1 to 99 with optional prefixes L, R, T, B.
+        ValueError: not six numbers from 0 up, or all of them 0.
     """
-    if token == "null":  # noqa: S105
-        return "none"
-    units = token.upper().split("+")
-    wrong = next((unit for unit in units if not _UNIT.fullmatch(unit)), None)
-    if wrong is not None:
-        raise ValueError(f"{wrong!r} in {token!r} is no action unit such as 12, L12, RB18, and no 'null'")
-    return "+".join(units)
+    return shares_text(float(number) for number in token.split())
 
 
 def parse_rows(lines: Iterable[str], name: str, parse: Callable[[str], Value]) -> dict[str, Value]:
@@ -133,16 +130,30 @@ def parse_rows(lines: Iterable[str], name: str, parse: Callable[[str], Value]) -
     return rows
 
 
-def _faces(archive: Archive) -> list[_Face]:
+def _listed(archive: Archive) -> list[Sample]:
+    """What the label files say of every image, in the order of the ids."""
     emotions = _label_file(archive, required_file(archive, EMOTIONS), parse_emotion)
     splits = _label_file(archive, required_file(archive, PARTITION), parse_split)
     _same_images(archive, EMOTIONS, emotions, PARTITION, splits)
-    units_file = only_file(archive, UNITS)
-    units = {} if units_file is None else _label_file(archive, units_file, parse_units)
-    if units_file is not None:
-        _same_images(archive, EMOTIONS, emotions, UNITS, units)
-    members = _images(archive, emotions)
-    return [_Face(i, emotions[i], splits[i], units.get(i, ""), members[i]) for i in sorted(emotions)]
+    optional: list[dict[str, str]] = []
+    for name, parse in ((UNITS, parse_units), (SHARES, parse_shares)):
+        file = only_file(archive, name)
+        optional.append({} if file is None else _label_file(archive, file, parse))
+        if file is not None:
+            _same_images(archive, EMOTIONS, emotions, name, optional[-1])
+    units, shares = optional
+    return [
+        Sample(
+            i,
+            emotions[i],
+            "compound",
+            splits[i],
+            b"",
+            action_units=units.get(i, ""),
+            shares=shares.get(i, ""),
+        )
+        for i in sorted(emotions)
+    ]
 
 
 def _label_file(archive: Archive, name: str, parse: Callable[[str], Value]) -> dict[str, Value]:
@@ -155,36 +166,37 @@ def _same_images(
     """Raises SourceError where one label file lists an image that the other lacks."""
     for has, lacks, images in ((one, other, rows.keys() - others), (other, one, others.keys() - rows)):
         if images:
+            file = required_file(archive, has)
+            lines = enumerate(archive.lines(file), start=1)
+            number, text = next((n, line) for n, line in lines if line.strip().split(".jpg")[0] in images)
             names = first_ten([f"{i}.jpg" for i in sorted(images)])
             raise SourceError(
-                f"{archive.folder}: {has} lists images that {lacks} lacks: {names}; fetch both again"
+                f"{archive.where(file)}, line {number}: {text!r}: {lacks} lacks this image; {has} lists "
+                f"images that {lacks} lacks: {names}; fetch both again"
             )
 
 
-def _images(archive: Archive, listed: Mapping[str, object]) -> dict[str, str]:
-    """Member of each listed image, all aligned or all original.
+def _images(archive: Archive) -> tuple[str, dict[str, str]]:
+    """`aligned` or `original`, and the member of each of these images by id.
 
     Raises:
-        SourceError: some listed image is missing, or one lies there twice.
+        SourceError: there are none, or one lies there twice.
     """
-    aligned = _by_id(archive, _ALIGNED, archive.names)
-    kind, found = "aligned", aligned
-    if not aligned:
+    kind, found = "aligned", _by_id(archive, _ALIGNED, archive.names)
+    if not found:
         kind, found = "original", _by_id(archive, _ORIGINAL, filter(_in_original, archive.names))
     if not found:
         raise SourceError(
             f"{archive.folder}: no images; put aligned/0001_aligned.jpg ... (or aligned.zip), "
             "or else original/0001.jpg ..., beside the label files"
         )
-    missing = sorted(listed.keys() - found)
-    if missing:
-        raise SourceError(
-            f"{archive.folder}: listed images missing from {kind}: {first_ten(missing)}; complete that folder"
-        )
-    unlisted = found.keys() - listed
+    return kind, found
+
+
+def _warn_unlisted(archive: Archive, kind: str, members: Mapping[str, str], listed: Sequence[Sample]) -> None:
+    unlisted = members.keys() - {sample.source_id for sample in listed}
     if unlisted:
         log.warning("%s: %d %s images have no label and are left out", archive.folder, len(unlisted), kind)
-    return found
 
 
 def _in_original(name: str) -> bool:

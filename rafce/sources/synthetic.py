@@ -5,11 +5,10 @@ A compound emotion is the blend of its two basic prototypes with random weights;
 it.
 """
 
+import functools
 import multiprocessing
-import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from rafce.archive import ArchiveLimits
+from rafce.parallel import cores, end_with_parent, in_order
 from rafce.sources.base import Sample, SourceError
 from rafce.sources.faces import appearance, draw
 from rafce.streams import numpy_stream
@@ -109,18 +110,23 @@ class Planned:
 
 
 def read(
-    folder: Path, classes: ClassSet, params: SyntheticParams, workers: int | None = None
+    folder: Path,
+    classes: ClassSet,
+    params: SyntheticParams,
+    limits: ArchiveLimits | None = None,
+    workers: int | None = None,
 ) -> tuple[int, Iterator[Sample]]:
     """The number of faces and the faces themselves: compound train, val, test, then basic train, val, test.
 
-    They are drawn as they are asked for, on all cores or `workers` processes, with the same bytes either way.
+    There is no archive, so nothing to limit. They are drawn as they are asked for, on all cores or `workers`
+    processes, with the same bytes either way.
 
     Raises:
         SourceError: `action_units.yaml` in `folder` is missing or wrong; file, key and remedy are named.
     """
     prototypes = load_prototypes(folder)
     faces = plan(classes, params)
-    return len(faces), _draw_all(faces, prototypes, params.seed, workers or _cores())
+    return len(faces), _draw_all(faces, prototypes, params.seed, workers or min(cores(), _MOST_WORKERS))
 
 
 def load_prototypes(folder: Path) -> Prototypes:
@@ -229,7 +235,6 @@ def draw_face(face: Planned, prototypes: Prototypes, seed: int) -> Sample:
         role=face.role,
         split=face.split,
         content=_png(picture[..., ::-1]),
-        suffix=".png",
         action_units=coded(units, prototypes.spreads.active_above),
         group=face.source_id,  # every face is a new person
         regions=_png(regions),
@@ -245,9 +250,9 @@ def _draw_chunk(faces: Sequence[Planned], prototypes: Prototypes, seed: int) -> 
     return [draw_face(face, prototypes, seed) for face in faces]
 
 
-def _cores() -> int:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, _MOST_WORKERS)
+def _begin_worker() -> None:
+    cv2.setNumThreads(1)
+    end_with_parent()
 
 
 def _draw_all(faces: Sequence[Planned], prototypes: Prototypes, seed: int, workers: int) -> Iterator[Sample]:
@@ -258,13 +263,7 @@ def _draw_all(faces: Sequence[Planned], prototypes: Prototypes, seed: int, worke
             yield from _draw_chunk(chunk, prototypes, seed)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads' locks (cv2, torch)
-    with ProcessPoolExecutor(
-        min(workers, len(chunks)), spawn, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        ahead: deque[Future[list[Sample]]] = deque()
-        for chunk in chunks:
-            ahead.append(pool.submit(_draw_chunk, chunk, prototypes, seed))
-            if len(ahead) > 2 * workers:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+    with ProcessPoolExecutor(min(workers, len(chunks)), spawn, initializer=_begin_worker) as pool:
+        draw_chunk = functools.partial(_draw_chunk, prototypes=prototypes, seed=seed)
+        for samples in in_order(pool, draw_chunk, chunks, 2 * workers):
+            yield from samples

@@ -1,0 +1,52 @@
+"""All cores at work on a stream, in its order, with a bounded number of items in flight."""
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """`map(function, items)` on a pool; at most `ahead` items are taken before their results are asked for.
+
+    So memory does not grow with the stream, which `Executor.map` and `Pool.imap` read whole.
+    """
+    flight: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            flight.append(pool.submit(function, item))
+            if len(flight) >= ahead:
+                yield flight.popleft().result()
+        while flight:
+            yield flight.popleft().result()
+    finally:
+        for future in flight:
+            future.cancel()
+
+
+def end_with_parent() -> None:
+    """For the start of a worker process: it ends when its parent is gone.
+
+    A parent that is killed stops no worker, and a worker of a `ProcessPoolExecutor` waits for work forever.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
