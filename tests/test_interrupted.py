@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -177,12 +178,17 @@ def serve(scratch: Path) -> None:
 
 
 def watch_changes(record: Path, last: int | None) -> None:
-    """Note every change that this process makes on disk, and kill it just before number `last`."""
+    """Note every change that the main thread makes on disk, and kill the process just before number `last`.
+
+    How many the threads of a pool make depends on which of them is first to make a folder.
+    """
     noted = record.open("w", buffering=1)
     seen = 0
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
+        if threading.current_thread() is not threading.main_thread():
+            return
         writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
             if seen == last:
