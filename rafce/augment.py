@@ -78,23 +78,24 @@ def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> to
     return jitter(images, draws[:, 2:])
 
 
-def mixup(
-    images: torch.Tensor, targets: torch.Tensor, alpha: float, seed: int, epoch: int, step: int
+def mixup_draws(
+    seed: int, epoch: int, step: int, size: int, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix each image with another of the batch (Zhang et al. 2018, arXiv 1710.09412), one weight a sample.
+    """For each image of a batch a weight of its own, Beta(alpha, alpha), float32 [size], and the place in the
+    batch of the image it is mixed with, int64 [size]."""
+    draws = numpy_stream(seed, "mixup", epoch, step)
+    weight = torch.from_numpy(draws.beta(alpha, alpha, size).astype(np.float32))
+    return weight, torch.from_numpy(draws.permutation(size))
+
+
+def mixup(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Mix images or targets [N, ...] sample by sample (Zhang et al. 2018, arXiv 1710.09412).
 
     Args:
-        images: float [N, 3, H, W]; targets: float [N, C], rows sum to one. alpha: Beta(alpha, alpha); 0 =
-        unchanged.
+        weight: [N], of `one`; the rest is of `other`.
     """
-    if alpha == 0:
-        return images, targets
-    draws = numpy_stream(seed, "mixup", epoch, step)
-    weight = torch.from_numpy(draws.beta(alpha, alpha, len(images)).astype(np.float32)).to(images.device)
-    partner = torch.from_numpy(draws.permutation(len(images))).to(images.device)
-    per_image = weight.view(-1, 1, 1, 1)
-    mixed = per_image * images + (1 - per_image) * images[partner]
-    return mixed, weight.view(-1, 1) * targets + (1 - weight.view(-1, 1)) * targets[partner]
+    weight = weight.view(-1, *[1] * (one.dim() - 1))
+    return weight * one + (1 - weight) * other
 
 
 def _grey(images: torch.Tensor) -> torch.Tensor:

@@ -1,27 +1,17 @@
-"""From image bytes to square RGB, and from the dataset zip to uint8 tensors."""
+"""From image bytes to square RGB."""
 
 import hashlib
 import io
 import struct
-import zipfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 import cv2
 import numpy as np
-import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
-from rafce import manifest
-from rafce.console import progress
 from rafce.params import Group
-
-MANIFEST = "manifest.csv"
-
 
 Fault = Literal["unreadable", "truncated", "blank"]
 
@@ -83,21 +73,6 @@ class PreprocessParams(Group):
     """`image_size`: side of the square images in the dataset zip, pixels."""
 
     image_size: int = Field(ge=32, le=1024)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images of one split in memory. `images`: uint8 [N, 3, H, W]; `labels`: int64 [N], index into `classes`.
-    `data`: fingerprint of the whole dataset."""
-
-    rows: list[manifest.Row]
-    classes: tuple[str, ...]
-    images: torch.Tensor
-    labels: torch.Tensor
-    data: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Decoded:
@@ -237,51 +212,3 @@ def resize_regions(content: bytes, name: str, size: int) -> bytes:
     out = io.BytesIO()
     square.save(out, "PNG")
     return out.getvalue()
-
-
-def read_manifest(dataset: Path) -> list[manifest.Row]:
-    """The manifest inside a dataset zip."""
-    with zipfile.ZipFile(dataset) as archive:
-        return manifest.read(archive.read(MANIFEST).decode(), f"{dataset}:{MANIFEST}")
-
-
-def load_split(
-    dataset: Path, classes: Sequence[str], role: str, split: str, image_size: int, threads: int
-) -> Split:
-    """Decode one split of the dataset zip at `image_size`.
-
-    Rows whose label is not among `classes` are left out: the class set is a choice of the study, not of the
-    data.
-
-    Raises:
-        ImageError: the split holds no image of these classes, or one cannot be decoded.
-    """
-    everything = read_manifest(dataset)
-    rows = [r for r in everything if r.role == role and r.split == split and r.label in classes]
-    if not rows:
-        raise ImageError(f"{dataset}: no {role} image in split {split}; check data.source and data.classes")
-    images = torch.empty(len(rows), 3, image_size, image_size, dtype=torch.uint8)
-    with zipfile.ZipFile(dataset) as archive, ThreadPoolExecutor(threads) as pool:
-
-        def fill(index: int) -> None:
-            name = rows[index].image
-            image = decode(archive.read(name), f"{dataset}:{name}").image
-            if image.size != (image_size, image_size):
-                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BICUBIC)
-            images[index] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-        for _ in progress(f"decode {role} {split}", len(rows), pool.map(fill, range(len(rows)))):
-            pass
-    index = {label: i for i, label in enumerate(classes)}
-    labels = torch.tensor([index[r.label] for r in rows])
-    return Split(rows, tuple(classes), images, labels, manifest.fingerprint(everything))
-
-
-def load_regions(dataset: Path, rows: Sequence[manifest.Row], size: int) -> np.ndarray:
-    """Region maps of `rows`, uint8 [N, size, size], values index `rafce.regions.REGIONS`."""
-    maps = np.empty((len(rows), size, size), np.uint8)
-    with zipfile.ZipFile(dataset) as archive:
-        for index, row in enumerate(rows):
-            content = resize_regions(archive.read(row.regions), row.regions, size)
-            maps[index] = np.array(Image.open(io.BytesIO(content)))
-    return maps

@@ -7,8 +7,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
+from typing import Final
 
 from rafce.taxonomy import BASIC, COMPOUND, SIX, SPLITS, parse_units
+
+FILE_NAME: Final = "manifest.csv"
+"""Of the manifest among the images it lists."""
 
 
 class ManifestError(ValueError):
@@ -86,7 +90,7 @@ def shares_of(row: Row) -> tuple[float, ...] | None:
     return tuple(float(x) for x in row.shares.split()) if row.shares else None
 
 
-def read(text: str, name: str = "manifest.csv") -> list[Row]:
+def read(text: str, name: str = FILE_NAME) -> list[Row]:
     """Parse and validate a manifest.
 
     Raises:

@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 from urllib.parse import urlparse
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torchvision.models import ResNet, ResNet50_Weights, resnet50
 
@@ -30,15 +29,28 @@ class WeightsError(ValueError):
 
 class DropoutLinear(nn.Linear):
     """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them
-    (`fc.*`)."""
+    (`fc.*`).
+
+    `keep`: which features of the next training batch stay, bool [N, in_features]; whoever trains sets it, so
+    that the draws belong to the images and not to the process or the device that computes them.
+    """
 
     def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
         super().__init__(in_features, out_features)
         self.dropout = dropout
+        self.keep = torch.ones(0, in_features, dtype=torch.bool)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """features: [N, in_features] -> logits [N, out_features]."""
-        return super().forward(F.dropout(features, self.dropout, self.training))
+        if self.training and self.dropout:
+            features = features * self.keep / (1 - self.dropout)
+        return super().forward(features)
+
+
+def dropout_draws(seed: int, epoch: int, step: int, size: int, head: DropoutLinear) -> torch.Tensor:
+    """Which features of each image of a batch stay: bool [size, in_features]."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "dropout", epoch, step))
+    return torch.rand(size, head.in_features, generator=generator) >= head.dropout
 
 
 def build(classes: int, dropout: float, seed: int) -> ResNet:

@@ -3,13 +3,19 @@
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import psutil
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
+"""Set in the environment of what DVC and torchrun start."""
 
 
 def cores() -> int:
@@ -50,3 +56,23 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_launcher() -> None:
+    """Under DVC or torchrun, end when the process that started this one is gone.
+
+    A killed `dvc repro` stops no stage, and a killed `torchrun` no worker: they would go on writing.
+    """
+    watched = []
+    child = psutil.Process()
+    while STARTED_BY & child.environ().keys() and (parent := child.parent()):
+        watched.append(parent)
+        child = parent
+
+    def watch() -> None:
+        while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in watched):
+            time.sleep(0.5)
+        os._exit(1)
+
+    if watched:
+        threading.Thread(target=watch, daemon=True).start()

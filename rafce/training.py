@@ -1,29 +1,38 @@
 """The training loop: one epoch, fit, and logits of a split."""
 
+import contextlib
 import csv
 import io
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from pydantic import ConfigDict, Field
 from sklearn.metrics import f1_score
+from torch import nn
 from torchvision.models import ResNet
 
-from rafce import network
-from rafce.augment import Augmentation, augment, epoch_draws, mixup, normalise, to_float
+from rafce import network, processes
+from rafce.augment import Augmentation, augment, epoch_draws, mixup, mixup_draws, normalise, to_float
+from rafce.checkpoints import Checkpoints
 from rafce.console import log, progress, show
-from rafce.images import Split
+from rafce.dataset import LoadParams, Split
 from rafce.params import Group
 from rafce.streams import stream_seed
 
 SCORING_BATCH = 64
 """Images scored at once after each epoch."""
+CHECKPOINT_SECONDS: Final = 300.0
+"""There is a checkpoint after every epoch, and within one when the last is so old."""
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -32,21 +41,18 @@ class TrainingError(RuntimeError):
     """Training that cannot start or go on; the message names the knob or the step."""
 
 
-class InferenceParams(Group):
-    """The keys of `train` that scoring images needs; the others are ignored.
+class InferenceParams(LoadParams):
+    """The keys of `train` that scoring images needs; the others are ignored. `threads` decides the
+    rounding."""
 
-    `image_size`: side in pixels; `threads`: CPU threads, which decide the rounding.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    image_size: int = Field(ge=32, le=1024)
     precision: Precision
-    threads: int = Field(ge=1)
 
 
 class OptimisationParams(InferenceParams):
-    """The keys of `train` that every training needs, pretraining too."""
+    """The keys of `train` that every training needs, pretraining too.
+
+    `batch_size`: images a step, of all processes together.
+    """
 
     batch_size: int = Field(ge=2)
     optimizer: Literal["adam", "adamw", "sgd"]
@@ -92,6 +98,24 @@ class Epoch:
     val_macro_f1: float
 
 
+@dataclass
+class Reached:
+    """How far a training is: the whole epochs so far, and in the one at work the steps and their losses' sum.
+
+    `selected`: weights of the best epoch so far.
+    """
+
+    history: list[Epoch]
+    selected: dict[str, torch.Tensor] | None = None
+    steps: int = 0
+    loss: float = 0.0
+
+    @property
+    def best(self) -> Epoch:
+        """The earliest epoch of the highest validation accuracy."""
+        return max(self.history, key=lambda epoch: epoch.val_accuracy)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What training yields: history, the epoch selected on validation accuracy, and both sets of weights."""
@@ -135,24 +159,42 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
+@contextlib.contextmanager
+def enough_memory(knobs: str) -> Iterator[None]:
+    """Name the knobs where the memory of the machine or the GPU does not suffice.
+
+    Raises:
+        TrainingError: in place of the error that torch or Python raise then.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        cpu = "can't allocate memory" in str(error)
+        if not cpu and not isinstance(error, torch.OutOfMemoryError | MemoryError):
+            raise
+        raise TrainingError(f"out of memory: lower {knobs} ({str(error).splitlines()[0]})") from error
+
+
 @torch.inference_mode()
 def predict_logits(
-    model: ResNet,
-    images: torch.Tensor,
+    model: nn.Module,
+    split: Split,
+    rows: torch.Tensor,
     batch_size: int,
     device: torch.device,
     dtype: torch.dtype,
     title: str = "",
 ) -> torch.Tensor:
-    """Logits of clean images in eval mode: uint8 [N, 3, H, W] -> float32 [N, C] on the CPU."""
+    """Logits of clean images in eval mode: rows int64 [n] of `split` -> float32 [n, C] on the CPU."""
     model.eval()
     logits = []
-    with progress(title, len(images)) as bar:
-        for batch in images.split(batch_size):
+    with progress(title, len(rows)) as bar:
+        for batch in rows.split(batch_size):
             with autocast(device, dtype):
-                logits.append(model(normalise(to_float(batch.to(device)))).float().cpu())
+                images = normalise(to_float(split.take(batch).to(device)))
+                logits.append(model(images).float().cpu())
             bar.update(len(batch))
-    return torch.cat(logits)
+    return torch.cat(logits) if logits else torch.empty(0, len(split.classes))
 
 
 def fit(
@@ -162,80 +204,293 @@ def fit(
     params: OptimisationParams,
     run: RunParams,
     seed: int,
-    device: torch.device,
+    accelerator: Accelerator,
     epochs: int,
     on_epoch: Callable[[Epoch], None],
     title: str = "",
+    checkpoints: Checkpoints | None = None,
 ) -> Fitted:
     """Train `model` and keep the epoch with the best validation accuracy (the earliest of equals).
 
-    `title`: of the bar that a person at a terminal sees; without one there is none.
+    Goes on from the newest of `checkpoints` and ends as if it had never been interrupted, since every draw is
+    of a stream named by epoch and step. `on_epoch` is told all epochs, those of before too, in the first
+    process. `title`: of the bar that a person at a terminal sees; without one there is none.
 
     Raises:
-        TrainingError: fewer training images than a batch, or a loss that is not finite.
+        TrainingError: a class without training images, fewer training images than a batch, a loss that is not
+            finite, or too little memory.
+        ProcessesError: a batch that the processes cannot share evenly.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; where there is one process, after a checkpoint.
     """
-    if len(train) < params.batch_size:
-        raise TrainingError(
-            f"train.batch_size is {params.batch_size}, the train split has {len(train)} images; lower it"
-        )
-    dtype = resolve_precision(params.precision, device)
-    log.info(f"{title or 'fit'}: {len(train)} images, {len(val)} for validation, {dtype}")
-    network.freeze(model, run.trainable_parts)
-    optimizer = _optimizer(network.parameter_groups(model, run.lr.body, run.lr.head), params)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    _check_splits(train, val, params)
+    own = processes.share(params.batch_size, accelerator.num_processes, accelerator.process_index)
+    training = _Training(model, params, run, accelerator, checkpoints)
+    history, first = training.reached.history, accelerator.is_main_process
+    log.info(f"{title or 'fit'}: {len(train)} images, {len(val)} for validation, {training.dtype}")
+    if history or training.reached.steps:
+        show(f"{title or 'fit'}: going on after epoch {len(history)}, step {training.reached.steps}")
+    for epoch in history if first else []:
+        on_epoch(epoch)
     # The train accuracy of the curve is taken on as many training images as validation has; `evaluate` scores
     # all.
     sample = torch.randperm(len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "curve")))
     sample = sample[: len(val)].sort().values
 
-    history: list[Epoch] = []
-    selected, selected_state = None, None
-    images_an_epoch = len(train) // params.batch_size * params.batch_size
+    steps = len(train) // params.batch_size
+    done = (len(history) * steps + training.reached.steps) * params.batch_size
     # smoothing=0: the time left follows from the mean speed so far, the scoring between epochs included.
-    with progress(title, epochs * images_an_epoch, smoothing=0) as bar:
-
-        def advance(loss: float) -> None:
-            val = f", val {100 * history[-1].val_accuracy:.1f} %" if history else ""
-            bar.set_postfix_str(f"loss {loss:.3f}{val}", refresh=False)
-            bar.update(params.batch_size)
-
-        for number in range(1, epochs + 1):
+    bar = progress(title, epochs * steps * params.batch_size, smoothing=0, initial=done)
+    memory = enough_memory("train.batch_size or train.image_size")
+    with bar, memory, _interruption(accelerator.num_processes == 1) as interrupted:
+        while len(history) < epochs:
+            number, begun, skipped = len(history) + 1, time.perf_counter(), training.reached.steps
             bar.set_description(f"{title}  epoch {number}/{epochs}")
-            begun = time.perf_counter()
-            loss = _train_one_epoch(
-                model, train, params, run, seed, device, dtype, optimizer, scaler, number, advance
-            )
-            speed = images_an_epoch / (time.perf_counter() - begun)
+            network.train_mode(model)
+            for images, targets in _batches(training, train, params, run, seed, number, own):
+                loss = training.step(images, targets)
+                known = f", val {100 * history[-1].val_accuracy:.1f} %" if history else ""
+                bar.set_postfix_str(f"loss {loss:.3f}{known}", refresh=False)
+                bar.update(params.batch_size)
+                if training.seconds_unsaved() > CHECKPOINT_SECONDS:
+                    training.save()
+                if interrupted():
+                    training.save()
+                    raise KeyboardInterrupt
+            speed = (steps - skipped) * params.batch_size / (time.perf_counter() - begun)
             bar.set_description(f"{title}  epoch {number}/{epochs}, scoring")
-            train_logits = predict_logits(model, train.images[sample], SCORING_BATCH, device, dtype)
-            val_logits = predict_logits(model, val.images, SCORING_BATCH, device, dtype)
-            epoch = Epoch(
-                epoch=number,
-                train_loss=loss,
-                train_accuracy=_accuracy(train_logits, train.labels[sample]),
-                val_loss=F.cross_entropy(val_logits, val.labels).item(),
-                val_accuracy=_accuracy(val_logits, val.labels),
-                val_macro_f1=float(
-                    f1_score(
-                        val.labels,
-                        val_logits.argmax(1),
-                        labels=range(len(val.classes)),
-                        average="macro",
-                        zero_division=0,
-                    )
-                ),
+            epoch = training.scored(number, train, sample, val, steps)
+            if first:
+                show(
+                    f"epoch {number}/{epochs}  loss {epoch.train_loss:.3f}"
+                    f"  train {100 * epoch.train_accuracy:.1f} % of {len(sample)}"
+                    f"  val {100 * epoch.val_accuracy:.1f} % of {len(val)}  {speed:.1f} img/s"
+                )
+                on_epoch(epoch)
+            training.save()
+            if interrupted():
+                raise KeyboardInterrupt
+    reached = training.reached
+    assert reached.selected is not None
+    return Fitted(history, reached.best, reached.selected, network.snapshot(model))
+
+
+class _Training:
+    """A network at training, its optimizer, and how far they are; new or as a checkpoint left them."""
+
+    def __init__(
+        self,
+        model: ResNet,
+        params: OptimisationParams,
+        run: RunParams,
+        accelerator: Accelerator,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.model, self.accelerator, self.checkpoints = model, accelerator, checkpoints
+        self.dtype = resolve_precision(params.precision, accelerator.device)
+        network.freeze(model, run.trainable_parts)
+        optimizer = _optimizer(network.parameter_groups(model, run.lr.body, run.lr.head), params)
+        found = [checkpoints.newest() if checkpoints and accelerator.is_main_process else None]
+        if accelerator.num_processes > 1:  # the others may be on machines that do not see the folder
+            broadcast_object_list(found)
+        (state,) = found
+        if state is not None:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+        self.parallel, self.optimizer = accelerator.prepare(model, optimizer)
+        self.reached = Reached([])
+        if state is not None:
+            history = [Epoch(**epoch) for epoch in state["history"]]
+            self.reached = Reached(history, state["selected"], state["steps"], state["loss"])
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(state["scaler"])
+        self._saved = time.monotonic()
+
+    def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
+        """One update; images float [n, 3, H, W], normalised; targets [n, C]. The loss of this process."""
+        logits = self.parallel(images)
+        loss = F.cross_entropy(logits.float(), targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._not_finite(f"the loss is {value}")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        self.reached.loss += value
+        self.reached.steps += 1
+        return value
+
+    def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
+        """End an epoch: score clean images, and keep the weights where they are the best so far."""
+        if self.accelerator.num_processes > 1:  # each has batch-norm statistics of its own; the first's count
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        train_logits, val_logits = self._logits(train, sample), self._logits(val, torch.arange(len(val)))
+        val_loss = F.cross_entropy(val_logits, val.labels).item()
+        if not math.isfinite(val_loss):
+            raise self._not_finite(f"the validation loss is {val_loss}")
+        loss = torch.tensor(self.reached.loss / steps, dtype=torch.float64)
+        epoch = Epoch(
+            epoch=number,
+            train_loss=self._of_all(loss, "mean").item(),
+            train_accuracy=_accuracy(train_logits, train.labels[sample]),
+            val_loss=val_loss,
+            val_accuracy=_accuracy(val_logits, val.labels),
+            val_macro_f1=float(
+                f1_score(
+                    val.labels,
+                    val_logits.argmax(1),
+                    labels=range(len(val.classes)),
+                    average="macro",
+                    zero_division=0,
+                )
+            ),
+        )
+        reached = self.reached
+        better = not reached.history or epoch.val_accuracy > reached.best.val_accuracy
+        reached.history.append(epoch)
+        reached.steps, reached.loss = 0, 0.0
+        if better:
+            reached.selected = network.snapshot(self.model)
+        return epoch
+
+    def seconds_unsaved(self) -> float:
+        """Since the last checkpoint."""
+        return time.monotonic() - self._saved
+
+    def save(self) -> None:
+        """Make a checkpoint, in the first process.
+
+        Raises:
+            TrainingError: the weights are not finite; the checkpoints before are kept.
+        """
+        self._saved = time.monotonic()
+        if self.checkpoints is None or not self.accelerator.is_main_process:
+            return
+        if not all(p.isfinite().all() for p in self.model.parameters()):
+            raise self._not_finite("a weight is not finite")
+        scaler, reached = self.accelerator.scaler, self.reached
+        just_selected = reached.steps == 0 and reached.best is reached.history[-1]
+        state = {
+            # The same tensors twice are stored once.
+            "model": reached.selected if just_selected else self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "history": [asdict(epoch) for epoch in reached.history],
+            "selected": reached.selected,
+            "steps": reached.steps,
+            "loss": reached.loss,
+        }
+        self.checkpoints.save(len(reached.history), reached.steps, state)
+
+    def _logits(self, split: Split, rows: torch.Tensor) -> torch.Tensor:
+        """Logits of `rows`, each scored by one process: float32 [n, C], on the CPU."""
+        each = math.ceil(len(rows) / self.accelerator.num_processes)
+        start = self.accelerator.process_index * each
+        logits = torch.zeros(len(rows), len(split.classes))
+        own = predict_logits(
+            self.model, split, rows[start : start + each], SCORING_BATCH, self.accelerator.device, self.dtype
+        )
+        logits[start : start + each] = own
+        return self._of_all(logits, "sum")
+
+    def _of_all(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
+        return self.accelerator.reduce(tensor.to(self.accelerator.device), reduction).cpu()
+
+    def _not_finite(self, what: str) -> TrainingError:
+        epoch, step = len(self.reached.history) + 1, self.reached.steps + 1
+        return TrainingError(
+            f"{what} at epoch {epoch}, step {step}; lower the learning rates of this run or set "
+            "train.precision to float32. The state before, the last that is finite, stays in its checkpoint"
+        )
+
+
+def _check_splits(train: Split, val: Split, params: OptimisationParams) -> None:
+    if len(train) < params.batch_size:
+        raise TrainingError(
+            f"train.batch_size is {params.batch_size}, the train split has {len(train)} images; lower it"
+        )
+    for name, split in (("train", train), ("val", val)):
+        absent = [c for i, c in enumerate(split.classes) if not (split.labels == i).any()]
+        if absent and name == "train":
+            raise TrainingError(
+                f"no training image of {', '.join(absent)}: nothing could learn it; add images or choose "
+                "data.classes without it"
             )
-            history.append(epoch)
-            if selected is None or epoch.val_accuracy > selected.val_accuracy:
-                selected, selected_state = epoch, network.snapshot(model)
-            show(
-                f"epoch {number}/{epochs}  loss {loss:.3f}"
-                f"  train {100 * epoch.train_accuracy:.1f} % of {len(sample)}"
-                f"  val {100 * epoch.val_accuracy:.1f} % of {len(val)}  {speed:.1f} img/s"
-            )
-            on_epoch(epoch)
-    assert selected is not None and selected_state is not None
-    return Fitted(history, selected, selected_state, network.snapshot(model))
+        if absent:
+            log.warning(f"no validation image of {', '.join(absent)}: macro-F1 counts it as 0")
+
+
+@contextlib.contextmanager
+def _interruption(alone: bool) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or SIGTERM has come, which then wait for the end of the step; a second one does not.
+
+    Not with several processes: the others would wait in vain for this one, so each ends at once.
+    """
+    asked = False
+    signals = (signal.SIGINT, signal.SIGTERM)
+    alone = alone and threading.current_thread() is threading.main_thread()
+    before = [signal.getsignal(number) for number in signals]
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        restore()
+
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    if alone:
+        for number in signals:
+            signal.signal(number, ask)
+    try:
+        yield lambda: asked
+    finally:
+        if alone:
+            restore()
+
+
+def _batches(
+    training: _Training,
+    train: Split,
+    params: OptimisationParams,
+    run: RunParams,
+    seed: int,
+    epoch: int,
+    own: slice,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The share of this process in the batches of an epoch that are still to come: images float [n, 3, H, W],
+    normalised, and targets [n, C].
+
+    The images come in an order of the epoch's own; an incomplete last batch is left out.
+    """
+    device, head, size = training.accelerator.device, training.model.fc, params.batch_size
+    generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
+    order = torch.randperm(len(train), generator=generator)
+    draws = epoch_draws(seed, epoch, len(train))
+    for step in range(training.reached.steps, len(train) // size):
+        batch = order[step * size : (step + 1) * size]
+        head.keep = network.dropout_draws(seed, epoch, step, size, head)[own].to(device)
+
+        def prepared(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """Augmented images and one-hot labels of some places in the batch."""
+            rows = batch[places]  # noqa: B023 - called within this step
+            images = augment(to_float(train.take(rows).to(device)), draws[rows].to(device), run.augmentation)
+            return images, F.one_hot(train.labels[rows], len(train.classes)).float().to(device)
+
+        places = torch.arange(size)[own]
+        if run.mixup_alpha == 0:
+            images, targets = prepared(places)
+        else:
+            weight, partner = (d[own] for d in mixup_draws(seed, epoch, step, size, run.mixup_alpha))
+            # Partners may be of other processes' shares: each prepares what it needs, every image once.
+            needed, at = torch.unique(torch.cat([places, partner]), return_inverse=True)
+            one, other = at.to(device).split(len(places))
+            weight = weight.to(device)
+            images, targets = prepared(needed)
+            images = mixup(images[one], images[other], weight)
+            targets = mixup(targets[one], targets[other], weight)
+        yield normalise(images), targets
 
 
 def history_csv(history: list[Epoch]) -> str:
@@ -245,52 +500,6 @@ def history_csv(history: list[Epoch]) -> str:
     writer.writeheader()
     writer.writerows({k: round(v, 6) for k, v in asdict(epoch).items()} for epoch in history)
     return out.getvalue()
-
-
-def _train_one_epoch(
-    model: ResNet,
-    train: Split,
-    params: OptimisationParams,
-    run: RunParams,
-    seed: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    optimizer: torch.optim.Optimizer,
-    scaler: Any,
-    epoch: int,
-    on_step: Callable[[float], None],
-) -> float:
-    """One pass over the training images in an order of its own; an incomplete last batch is left out. Mean
-    loss."""
-    order = torch.randperm(
-        len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
-    )
-    draws = epoch_draws(seed, epoch, len(train))
-    batches = [b for b in order.split(params.batch_size) if len(b) == params.batch_size]
-    network.train_mode(model)
-    total = 0.0
-    for step, batch in enumerate(batches):
-        images = augment(to_float(train.images[batch].to(device)), draws[batch].to(device), run.augmentation)
-        targets = F.one_hot(train.labels[batch], len(train.classes)).float().to(device)
-        images, targets = mixup(images, targets, run.mixup_alpha, seed, epoch, step)
-        torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
-        with autocast(device, dtype):
-            logits = model(normalise(images))
-        loss = F.cross_entropy(logits.float(), targets)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the loss is {value} at epoch {epoch}, step {step + 1}; lower the learning rates of "
-                f"this run "
-                "or set train.precision to float32"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        total += value
-        on_step(value)
-    return total / len(batches)
 
 
 def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:

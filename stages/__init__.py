@@ -20,7 +20,7 @@ if multiprocessing.current_process().name != "MainProcess":
     # Ctrl-C reaches the worker processes of a stage, too, even while they import; the stage ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-from rafce import console, params
+from rafce import console, parallel, params
 
 log = logging.getLogger("rafce.stages")
 
@@ -48,6 +48,7 @@ def command(main: Callable[..., None], groups: Mapping[str, Any], usage: str | N
     name = "@".join([stage, *named.values()])
     file_name = re.sub(r"[^\w@]", "_", name)
 
+    parallel.end_with_launcher()
     with console.session(name, LOGS / f"{file_name}.log"):
         console.show(headline(name))
         log.info(f"{shlex.join(sys.orig_argv)}{_commit()}")

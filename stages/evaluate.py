@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from rafce import diagnosis, images, network, outs, scoring, training
+from rafce import dataset, diagnosis, network, outs, scoring, training
 from rafce.params import Group
 from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
 from rafce.training import InferenceParams
@@ -34,15 +34,14 @@ PARAMS = {
     "diagnosis": diagnosis.DiagnosisParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
+DECODED = Path(".decoded")
 
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
     device = training.prepare_device(train.threads)
     dtype = training.resolve_precision(train.precision, device)
-    splits = {
-        s: images.load_split(DATASET, classes, "compound", s, train.image_size, train.threads) for s in SPLITS
-    }
+    splits = {s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in SPLITS}
 
     def probabilities(weights: dict[str, Any], path: Path, split: str) -> np.ndarray:
         network.check_classes(weights, classes, str(path))
@@ -51,7 +50,8 @@ def main(values: dict[str, Any], name: str) -> None:
         network.load_whole(model, weights["state_dict"], str(path))
         logits = training.predict_logits(
             model.to(device),
-            splits[split].images,
+            splits[split],
+            torch.arange(len(splits[split])),
             values["evaluate"].batch_size,
             device,
             dtype,
@@ -127,7 +127,7 @@ def per_class_csv(per_class: dict[str, dict[str, float]]) -> str:
 
 
 def predictions_csv(
-    splits: dict[str, images.Split], by_split: dict[str, np.ndarray], classes: tuple[str, ...]
+    splits: dict[str, dataset.Split], by_split: dict[str, np.ndarray], classes: tuple[str, ...]
 ) -> str:
     """One line an image: name, split, true class, predicted class, probability of every class."""
     out = io.StringIO()

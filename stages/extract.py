@@ -115,7 +115,7 @@ def main(values: dict[str, Any]) -> None:
             if picture.row.image not in kept:
                 for name in filter(None, (picture.row.image, picture.row.regions)):
                     (store / name).unlink()
-        outs.add_to_folder(store, "manifest.csv", manifest.write(rows).encode())
+        outs.add_to_folder(store, manifest.FILE_NAME, manifest.write(rows).encode())
         outs.add_to_folder(store, "dropped.csv", audit.dropped_csv(dropped).encode())
         outs.add_to_folder(store, "pairs.csv", audit.pairs_csv(pairs).encode())
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import from_numpy
+from torch import from_numpy, tensor
 
-from rafce import attention, gallery, images, network, outs, training
+from rafce import attention, dataset, gallery, network, outs, training
 from rafce.taxonomy import ClassSet, compound_classes
 from rafce.training import InferenceParams
 from stages import command
@@ -22,6 +22,7 @@ PARAMS = {
     "gradcam": attention.GradcamParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
+DECODED = Path(".decoded")
 BATCH = 16
 
 
@@ -35,7 +36,7 @@ def main(values: dict[str, Any], name: str) -> None:
     model = network.build(len(classes), 0.0, seed=0).to(device)
     network.load_whole(model, weights["state_dict"], str(path))
 
-    val = images.load_split(DATASET, classes, "compound", "val", train.image_size, train.threads)
+    val = dataset.load_split(DATASET, classes, "compound", "val", train, DECODED)
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     scored = scored.loc[[row.image for row in val.rows]]
     probabilities = scored[list(classes)].to_numpy()
@@ -50,7 +51,7 @@ def main(values: dict[str, Any], name: str) -> None:
     layer, grid = attention.choose_layer(train.image_size, gradcam.min_grid)
     heat = attention.heat_maps(
         model,
-        val.images[from_numpy(wanted)],
+        val.take(from_numpy(wanted)),
         predicted[wanted].tolist(),
         gradcam.method,
         layer,
@@ -63,7 +64,7 @@ def main(values: dict[str, Any], name: str) -> None:
     rows = [val.rows[i] for i in measured]
     exact = all(row.regions for row in rows)
     shares = (
-        attention.area_shares(measured_heat, images.load_regions(DATASET, rows, train.image_size))
+        attention.area_shares(measured_heat, dataset.load_regions(DATASET, rows, train.image_size))
         if exact
         else attention.centre_shares(measured_heat)
     )
@@ -80,7 +81,10 @@ def main(values: dict[str, Any], name: str) -> None:
         },
     )
     for row in shown:
-        row |= {"image": val.images[row["index"]].permute(1, 2, 0).numpy(), "heat": by_index[row["index"]]}
+        row |= {
+            "image": val.take(tensor([row["index"]]))[0].permute(1, 2, 0).numpy(),
+            "heat": by_index[row["index"]],
+        }
     title = values["runs.{run}.title"]
     heading = f"{name}: {title} · {gradcam.method} {layer} ({grid} × {grid})"
     outs.write_bytes(

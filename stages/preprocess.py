@@ -33,7 +33,7 @@ def squared(row: Row, size: int) -> tuple[Row, dict[str, bytes]]:
 
 def main(values: dict[str, Any]) -> None:
     size = values["preprocess"].image_size
-    rows = manifest.read((EXTRACTED / "manifest.csv").read_text(encoding="utf-8"))
+    rows = manifest.read((EXTRACTED / manifest.FILE_NAME).read_text(encoding="utf-8"))
 
     with (
         outs.new_file(OUT) as temporary,
@@ -46,7 +46,7 @@ def main(values: dict[str, Any]) -> None:
             for name, content in files.items():
                 outs.add_to_zip(archive, name, content)
             listed.append(row)
-        outs.add_to_zip(archive, images.MANIFEST, manifest.write(listed).encode())
+        outs.add_to_zip(archive, manifest.FILE_NAME, manifest.write(listed).encode())
 
 
 if __name__ == "__main__":

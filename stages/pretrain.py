@@ -3,16 +3,19 @@
 Usage: python -m stages.pretrain
 """
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 
-from rafce import images, network, outs, training
+from rafce import console, dataset, images, network, outs, processes, training
+from rafce.checkpoints import Checkpoints, result_key
 from rafce.params import Group
 from rafce.taxonomy import BASIC
-from rafce.training import LearningRates, OptimisationParams, RunParams
+from rafce.training import Epoch, LearningRates, OptimisationParams, RunParams
 from stages import command
 
 
@@ -34,6 +37,7 @@ class PretrainedParams(Group):
 PARAMS = {"seed": int, "pretrained": PretrainedParams, "train": OptimisationParams}
 DATASET = Path("data/dataset_resnet_224.zip")
 WEIGHTS = Path("data/raw/weights")
+DECODED = Path(".decoded")
 OUT = Path("models/pretrained.pth")
 HISTORY = Path("plots/pretrain_history.csv")
 METRICS = Path("metrics/pretrained.json")
@@ -57,44 +61,52 @@ def main(values: dict[str, Any]) -> None:
     pretrained, train = values["pretrained"], values["train"]
     epochs = pretrained.basic_emotions.epochs
     device = training.prepare_device(train.threads)
-
     model = network.build(len(BASIC), 0.0, values["seed"])
     record: dict[str, Any] = {**initial_body(model, pretrained.weights), "basic_emotions_epochs": epochs}
-    state, history = network.snapshot(model), []
     if epochs == 0:
-        state = {k: v for k, v in state.items() if not k.startswith("fc.")}  # a head that nothing has trained
-    else:
-        if not any(row.role == "basic" for row in images.read_manifest(DATASET)):
-            raise images.ImageError(
-                f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it "
-                f"to 0"
-            )
-        train_split, val_split = (
-            images.load_split(DATASET, BASIC, "basic", s, train.image_size, train.threads)
-            for s in ("train", "val")
+        # Without a head: nothing has trained it.
+        state = {k: v for k, v in network.snapshot(model).items() if not k.startswith("fc.")}
+        if console.first_process():
+            write(state, [], record)
+        return
+    if not any(row.role == "basic" for row in dataset.read_manifest(DATASET)):
+        raise images.ImageError(
+            f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it to 0"
         )
-        lr = LearningRates(body=pretrained.basic_emotions.lr, head=pretrained.basic_emotions.lr)
-        recipe = RunParams(
-            title="Basic emotions",
-            trainable_parts=list(network.PARTS),
-            lr=lr,
-            mixup_alpha=0,
-            dropout=0,
-            augmentation="standard",
-        )
+    train_split, val_split = (
+        dataset.load_split(DATASET, BASIC, "basic", s, train, DECODED) for s in ("train", "val")
+    )
+    lr = LearningRates(body=pretrained.basic_emotions.lr, head=pretrained.basic_emotions.lr)
+    recipe = RunParams(
+        title="Basic emotions",
+        trainable_parts=list(network.PARTS),
+        lr=lr,
+        mixup_alpha=0,
+        dropout=0,
+        augmentation="standard",
+    )
+    accelerator = processes.start(device, training.resolve_precision(train.precision, device))
+    inputs = {
+        "train images": train_split.identity,
+        "validation images": val_split.identity,
+        "initial weights": record.get("sha256", ""),
+    }
+    key = result_key(values, inputs, device, accelerator.num_processes)
+    checkpoints = Checkpoints(Path(".checkpoints/pretrain"), key)
+    with checkpoints.at_work() if accelerator.is_main_process else contextlib.nullcontext():
         fitted = training.fit(
-            model.to(device),
+            model.to(accelerator.device),
             train_split,
             val_split,
             train,
             recipe,
             values["seed"],
-            device,
+            accelerator,
             epochs,
             lambda e: None,
             "basic emotions",
+            checkpoints,
         )
-        state, history = fitted.selected_state, fitted.history
         record |= {
             "data": train_split.data,
             "train_images": len(train_split),
@@ -102,6 +114,14 @@ def main(values: dict[str, Any]) -> None:
             "selected": asdict(fitted.selected),
             "val_majority": (val_split.labels == train_split.labels.mode().values).double().mean().item(),
         }
+        if accelerator.is_main_process:
+            write(fitted.selected_state, fitted.history, record)
+            checkpoints.discard()
+    accelerator.end_training()
+
+
+def write(state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any]) -> None:
+    """The outs of the stage."""
     outs.write_torch(OUT, {"state_dict": state, "classes": list(BASIC) if history else [], "origin": record})
     outs.write_text(HISTORY, training.history_csv(history))
     outs.write_json(METRICS, record)

@@ -3,13 +3,15 @@
 Usage: python -m stages.train run1
 """
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dvclive
 
-from rafce import images, network, outs, training
+from rafce import dataset, network, outs, processes, training
+from rafce.checkpoints import Checkpoints, result_key
 from rafce.taxonomy import ClassSet, compound_classes
 from rafce.training import Epoch, RunParams, TrainParams
 from stages import command
@@ -17,21 +19,33 @@ from stages import command
 PARAMS = {"seed": int, "data.classes": ClassSet, "train": TrainParams, "runs.{run}": RunParams}
 DATASET = Path("data/dataset_resnet_224.zip")
 PRETRAINED = Path("models/pretrained.pth")
+DECODED = Path(".decoded")
 
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train, run = compound_classes(values["data.classes"]), values["train"], values["runs.{run}"]
     device = training.prepare_device(train.threads)
-
     train_split, val_split = (
-        images.load_split(DATASET, classes, "compound", s, train.image_size, train.threads)
-        for s in ("train", "val")
+        dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in ("train", "val")
     )
     model = network.build(len(classes), run.dropout, values["seed"])
     network.load_body(model, network.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))
+    accelerator = processes.start(device, training.resolve_precision(train.precision, device))
 
+    inputs = {
+        "train images": train_split.identity,
+        "validation images": val_split.identity,
+        "initial weights": network.file_sha256(PRETRAINED),
+    }
+    key = result_key(values, inputs, device, accelerator.num_processes)
+    checkpoints = Checkpoints(Path(f".checkpoints/train@{name}"), key)
     history: list[Epoch] = []
-    with dvclive.Live(f"dvclive/{name}", dvcyaml=None, save_dvc_exp=False, report=None) as live:
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(checkpoints.at_work())
+            live = stack.enter_context(
+                dvclive.Live(f"dvclive/{name}", dvcyaml=None, save_dvc_exp=False, report=None)
+            )
 
         def on_epoch(epoch: Epoch) -> None:
             history.append(epoch)
@@ -42,28 +56,33 @@ def main(values: dict[str, Any], name: str) -> None:
             live.next_step()
 
         fitted = training.fit(
-            model.to(device),
+            model.to(accelerator.device),
             train_split,
             val_split,
             train,
             run,
             values["seed"],
-            device,
+            accelerator,
             train.epochs,
             on_epoch,
             f"train {name}",
+            checkpoints,
         )
 
-    def weights(state: dict, epoch: Epoch) -> dict:
-        return {
-            "state_dict": state,
-            "run": name,
-            "epoch": epoch.epoch,
-            **network.usage(classes, train.image_size, train_split.data),
-        }
+        def weights(state: dict, epoch: Epoch) -> dict:
+            return {
+                "state_dict": state,
+                "run": name,
+                "epoch": epoch.epoch,
+                **network.usage(classes, train.image_size, train_split.data),
+            }
 
-    outs.write_torch(Path(f"models/runs/{name}.pth"), weights(fitted.selected_state, fitted.selected))
-    outs.write_torch(Path(f"models/last_epoch/{name}.pth"), weights(fitted.last_state, fitted.history[-1]))
+        if accelerator.is_main_process:
+            selected, last = fitted.selected, fitted.history[-1]
+            outs.write_torch(Path(f"models/runs/{name}.pth"), weights(fitted.selected_state, selected))
+            outs.write_torch(Path(f"models/last_epoch/{name}.pth"), weights(fitted.last_state, last))
+            checkpoints.discard()
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from rafce import images, manifest, outs
+from rafce import manifest, outs
 from rafce.manifest import Row
 from rafce.taxonomy import BASIC, SPLITS, compound_classes
 
@@ -53,7 +53,7 @@ def write_dataset(path: Path, per_class: int = 3, size: int = 48) -> list[Row]:
                         rows.append(
                             Row(name, label, role, split, "", "", "", "", f"{role}{split}{index}_{i}")
                         )
-        outs.add_to_zip(archive, images.MANIFEST, manifest.write(rows).encode())
+        outs.add_to_zip(archive, manifest.FILE_NAME, manifest.write(rows).encode())
     return rows
 
 

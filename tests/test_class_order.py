@@ -12,6 +12,7 @@ import torch
 from rafce_lookalike import build
 
 from rafce import audit, images, manifest, network, outs, report, scoring
+from rafce.dataset import LoadParams, load_split
 from rafce.sources import imagefolder, rafce
 from rafce.taxonomy import COMPOUND, compound_classes
 from stages.evaluate import confusion_csv, numbered
@@ -51,11 +52,13 @@ def test_ids_folders_tensors_and_the_dataset_read_back_agree(tmp_path: Path, cla
             for name, content in picture.files.items():
                 outs.add_to_zip(archive, name, content)
             rows.append(picture.row)
-        outs.add_to_zip(archive, images.MANIFEST, manifest.write(rows).encode())
+        outs.add_to_zip(archive, manifest.FILE_NAME, manifest.write(rows).encode())
 
     _, back = imagefolder.read(dataset.parent, classes, imagefolder.ImagefolderParams())  # type: ignore[arg-type]
     read_back = {s.source_id: s.label for s in back}
-    split = images.load_split(dataset, names, "compound", "train", 32, 1)
+    split = load_split(
+        dataset, names, "compound", "train", LoadParams(image_size=32, threads=1, store_gb=1.0), tmp_path
+    )
     assert split.classes == names
     for row, index in zip(split.rows, split.labels.tolist(), strict=True):
         said = official[row.source_id]

@@ -4,20 +4,13 @@ What is refused is in docs/data/bad_input.md.
 """
 
 import io
-import zipfile
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import class_picture, png
 from PIL import Image, PngImagePlugin
 
-from rafce import images, manifest, outs
+from rafce import images
 from rafce.images import ImageError
-from rafce.manifest import Row
-from rafce.taxonomy import BASIC, compound_classes
 
 ORIENTATION = 0x0112
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -135,54 +128,3 @@ def test_region_maps_keep_their_values_and_are_cropped_like_their_picture(size: 
     marked = np.array(bands())[..., 1] // 255 * 5  # 5 where the picture is green
     resized = opened(images.resize_regions(encoded(Image.fromarray(marked), "PNG"), "a", 32))
     assert set(np.unique(resized)) == {5}
-
-
-@pytest.mark.parametrize("name", ["rafdb11", "rafce14"])
-def test_labels_follow_the_order_of_the_classes(dataset: Path, name: str) -> None:
-    for classes in (compound_classes(name), compound_classes(name)[::-1]):
-        split = images.load_split(dataset, classes, "compound", "val", 32, 2)
-        assert split.classes == classes
-        assert len(split) == 33
-        assert [classes[i] for i in split.labels] == [row.label for row in split.rows]
-        assert {(row.role, row.split) for row in split.rows} == {("compound", "val")}
-
-
-def test_every_image_lies_beside_its_own_label(dataset: Path) -> None:
-    """The place of the bright bar in a picture tells its class."""
-    split = images.load_split(dataset, BASIC, "basic", "train", 48, 2)
-    assert (split.images.dtype, split.images.shape) == (torch.uint8, (21, 3, 48, 48))
-    columns = (split.images.amin((1, 2)) == 255).int()
-    assert torch.equal(columns.argmax(1), 4 * split.labels)
-
-
-def test_images_of_left_out_classes_are_not_loaded(dataset: Path) -> None:
-    split = images.load_split(dataset, ("Sadly_Angry", "Happily_Surprised"), "compound", "train", 32, 1)
-    assert [row.label for row in split.rows] == ["Happily_Surprised"] * 3 + ["Sadly_Angry"] * 3
-    assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
-
-
-def test_a_split_without_images_of_the_classes_is_an_error(dataset: Path) -> None:
-    with pytest.raises(ImageError, match=r"no compound image in split test; check data\.source"):
-        images.load_split(dataset, ("Happily_Sad",), "compound", "test", 32, 1)
-
-
-def test_a_broken_image_in_the_dataset_is_named_with_the_zip(tmp_path: Path) -> None:
-    path = tmp_path / "dataset.zip"
-    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
-    with zipfile.ZipFile(path, "w") as archive:
-        outs.add_to_zip(archive, row.image, class_picture(0, 0)[:900])
-        outs.add_to_zip(archive, images.MANIFEST, manifest.write([row]).encode())
-    with pytest.raises(ImageError, match=r"dataset\.zip:images/a\.png"):
-        images.load_split(path, ("Sadly_Angry",), "compound", "train", 32, 2)
-
-
-def test_region_maps_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
-    path = tmp_path / "dataset.zip"
-    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
-    rows = [replace(row, image=f"images/{i}.png", regions=f"regions/{i}.png") for i in range(3)]
-    with zipfile.ZipFile(path, "w") as archive:
-        for i, each in enumerate(rows):
-            outs.add_to_zip(archive, each.regions, png(np.full((48, 48), i, np.uint8)))
-    maps = images.load_regions(path, rows[::-1], 32)
-    assert (maps.dtype, maps.shape) == (np.uint8, (3, 32, 32))
-    assert [np.unique(m).tolist() for m in maps] == [[2], [1], [0]]

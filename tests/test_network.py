@@ -127,6 +127,7 @@ def test_the_head_is_a_plain_linear_layer_when_it_scores_and_drops_when_it_train
     head.train()
     nn.init.ones_(head.weight)
     nn.init.zeros_(head.bias)
+    head.keep = network.dropout_draws(0, 1, 0, 200, head)
     kept = head(features)[:, 0] * 0.4  # dropout divides what it keeps by 0.4
     assert torch.allclose(kept, kept.round(), atol=1e-4)
     assert kept.mean().item() == pytest.approx(64 * 0.4, abs=2)

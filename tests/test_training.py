@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
-from rafce import network, outs, training
-from rafce.images import Split
+from rafce import network, outs, processes, training
+from rafce.checkpoints import Checkpoints
+from rafce.dataset import Split
 from rafce.manifest import Row
 from rafce.network import PARTS, DropoutLinear
 from rafce.training import Epoch, Fitted, OptimisationParams, RunParams, TrainingError
@@ -63,6 +66,7 @@ def params(**changes: Any) -> OptimisationParams:
         "image_size": 32,
         "precision": "float32",
         "threads": 1,
+        "store_gb": 1.0,
         "batch_size": 4,
         "optimizer": "adam",
         "weight_decay": 0.0,
@@ -82,10 +86,26 @@ def regime(body: float = 1e-3, head: float = 1e-3, **changes: Any) -> RunParams:
     return RunParams(**values | changes)
 
 
+def alone(precision: str = "float32") -> Accelerator:
+    """One process on the CPU; in the tests, unlike in a stage, one of another precision may come before."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return processes.start(CPU, training.resolve_precision(precision, CPU))  # type: ignore[arg-type]
+
+
 def fit(
-    model: ResNet, run: RunParams, epochs: int = 1, seed: int = 0, train: Split = TRAIN, **changes: Any
+    model: ResNet,
+    run: RunParams,
+    epochs: int = 1,
+    seed: int = 0,
+    train: Split = TRAIN,
+    checkpoints: Checkpoints | None = None,
+    **changes: Any,
 ) -> Fitted:
-    return training.fit(model, train, VAL, params(**changes), run, seed, CPU, epochs, lambda epoch: None)
+    values = params(**changes)
+    accelerator = alone(values.precision)
+    return training.fit(
+        model, train, VAL, values, run, seed, accelerator, epochs, lambda epoch: None, "", checkpoints
+    )
 
 
 FULL = {"mixup_alpha": 0.4, "dropout": 0.5, "augmentation": "standard"}
@@ -205,7 +225,7 @@ def test_the_earliest_of_the_best_epochs_on_validation_is_selected(monkeypatch: 
         told.append(epoch)
         states.append(network.snapshot(model))
 
-    fitted = training.fit(model, TRAIN, VAL, params(), regime(), 0, CPU, 4, on_epoch)
+    fitted = training.fit(model, TRAIN, VAL, params(), regime(), 0, alone(), 4, on_epoch)
     assert [e.val_accuracy for e in fitted.history] == pytest.approx([2 / 6, 4 / 6, 4 / 6, 1 / 6])
     assert fitted.selected is fitted.history[1]
     assert told == fitted.history
@@ -218,7 +238,7 @@ def test_the_history_agrees_with_the_weights_it_was_written_for() -> None:
     model = shallow()
     fitted = fit(model, regime(), epochs=2)
     model.load_state_dict(fitted.last_state)
-    logits = training.predict_logits(model, VAL.images, 4, CPU, torch.float32)
+    logits = training.predict_logits(model, VAL, torch.arange(6), 4, CPU, torch.float32)
     last = fitted.history[-1]
     assert last.val_accuracy == (logits.argmax(1) == VAL.labels).double().mean().item()
     assert last.val_loss == pytest.approx(F.cross_entropy(logits, VAL.labels).item(), abs=1e-6)
@@ -270,10 +290,10 @@ def test_auto_takes_float16_on_older_gpus_and_bfloat16_from_8_0(
 def test_logits_do_not_depend_on_the_size_of_the_batches() -> None:
     model = shallow(dropout=0.9)
     model.train()
-    whole = training.predict_logits(model, TRAIN.images, 11, CPU, torch.float32)
+    whole = training.predict_logits(model, TRAIN, torch.arange(11), 11, CPU, torch.float32)
     assert (whole.dtype, whole.shape) == (torch.float32, (11, 3))
     for size in (1, 4):
-        again = training.predict_logits(model, TRAIN.images, size, CPU, torch.float32)
+        again = training.predict_logits(model, TRAIN, torch.arange(11), size, CPU, torch.float32)
         assert torch.allclose(again, whole, atol=1e-4)
 
 
@@ -281,7 +301,7 @@ def test_scoring_changes_nothing_in_the_network() -> None:
     model = shallow()
     before = copy.deepcopy(model.state_dict())
     model.train()
-    training.predict_logits(model, TRAIN.images, 4, CPU, torch.float32)
+    training.predict_logits(model, TRAIN, torch.arange(11), 4, CPU, torch.float32)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 

@@ -55,7 +55,7 @@ def with_code_deps(text: str) -> str:
     """dvc.yaml with the code dependencies of every stage replaced by the closure of its script."""
     lines, script, out, skipping = text.splitlines(), "", [], False
     for line in lines:
-        command = re.search(r"cmd: python -m (stages\.\w+)", line)
+        command = re.search(r"cmd: \S+ -m (stages\.\w+)", line)
         script = command[1].replace(".", "/") + ".py" if command else script
         if re.match(r"\s+- (rafce|stages)/", line) and skipping:
             continue

@@ -14,7 +14,6 @@ from rafce.sources.base import Sample, SourceError
 from rafce.sources.files import first_ten, lazily, only_file, open_archive, with_image
 from rafce.taxonomy import BASIC, COMPOUND, ClassSet
 
-MANIFEST: Final = "manifest.csv"
 SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 SPLIT_OF_FOLDER: Final = {
     "train": "train",
@@ -54,7 +53,7 @@ def read(
             that are there.
     """
     with open_archive(folder, limits) as archive:
-        table = only_file(archive, MANIFEST)
+        table = only_file(archive, manifest.FILE_NAME)
         plan = _from_tree(archive) if table is None else _from_manifest(archive, table)
         _unique_ids(archive, plan)
     return len(plan), lazily(archive, (_sample(archive, item) for item in plan))

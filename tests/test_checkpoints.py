@@ -1,0 +1,417 @@
+"""Checkpoints: a training that goes on ends with the bytes of one that was never interrupted."""
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_training import CPU, FULL, TRAIN, VAL, alone, fit, params, regime, shallow, weights_of
+
+from rafce import checkpoints as checkpoints_module
+from rafce import network, training
+from rafce.checkpoints import CheckpointError, Checkpoints, result_key
+from rafce.outs import OutsError
+from rafce.training import Epoch, Fitted, TrainingError, TrainParams
+
+KEY = {"params": {"lr": 0.1}, "data": "abc"}
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: int, folder: Path, every_step: bool = False) -> None:
+    """Train until so many steps are done, and stop there."""
+    left = step
+    real = training._Training.step
+
+    def dying(self: Any, *batch: torch.Tensor) -> float:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        return real(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "step", dying)
+        if every_step:
+            patch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+        with pytest.raises(Killed):
+            go_on(folder)
+
+
+def go_on(folder: Path, precision: str = "bfloat16", optimizer: str = "adam", key: Any = KEY) -> Fitted:
+    """Three epochs of two steps, with all that draws at random."""
+    checkpoints = Checkpoints(folder, key)
+    with checkpoints.at_work():
+        return fit(
+            shallow(dropout=0.5),
+            regime(**FULL),
+            epochs=3,
+            precision=precision,
+            optimizer=optimizer,
+            checkpoints=checkpoints,
+        )
+
+
+def result(fitted: Fitted, path: Path) -> tuple[bytes, str]:
+    return weights_of(fitted, path), training.history_csv(fitted.history)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    fitted = fit(shallow(dropout=0.5), regime(**FULL), epochs=3, precision="bfloat16")
+    return result(fitted, folder / "weights")
+
+
+@pytest.mark.parametrize("every_step", [False, True], ids=["epochs", "steps"])
+@pytest.mark.parametrize("step", range(6))
+def test_killed_after_any_step_training_ends_with_the_same_bytes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: tuple[bytes, str],
+    step: int,
+    every_step: bool,
+) -> None:
+    killed_at(monkeypatch, step, tmp_path / "c", every_step)
+    taken = []
+    real = training._Training.step
+    monkeypatch.setattr(
+        training._Training, "step", lambda self, *batch: taken.append(1) or real(self, *batch)
+    )
+    assert result(go_on(tmp_path / "c"), tmp_path / "weights") == uninterrupted
+    assert len(taken) == 6 - (step if every_step else step // 2 * 2)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_optimizer_goes_on_exactly_after_several_interruptions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, precision: str
+) -> None:
+    whole = result(go_on(tmp_path / "whole", precision, optimizer), tmp_path / "w")
+    real = training._Training.step
+    calls = iter(range(100))
+
+    def dying(self: Any, *batch: torch.Tensor) -> float:
+        if next(calls) % 3 == 2:
+            raise Killed
+        return real(self, *batch)
+
+    monkeypatch.setattr(training._Training, "step", dying)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            go_on(tmp_path / "c", precision, optimizer)
+    assert result(go_on(tmp_path / "c", precision, optimizer), tmp_path / "w") == whole
+
+
+def test_who_watches_is_told_the_epochs_of_before_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at(monkeypatch, 5, tmp_path / "c")
+    told: list[Epoch] = []
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    fitted = training.fit(
+        shallow(0.5),
+        TRAIN,
+        VAL,
+        params(precision="bfloat16"),
+        regime(**FULL),
+        0,
+        alone("bfloat16"),
+        3,
+        told.append,
+        "",
+        checkpoints,
+    )
+    assert [e.epoch for e in told] == [1, 2, 3]
+    assert told == fitted.history
+
+
+def test_a_checkpoint_of_another_key_is_not_used_and_the_log_says_what_is_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed_at(monkeypatch, 5, tmp_path / "c")
+    other = Checkpoints(tmp_path / "c", KEY | {"data": "abd"})
+    with caplog.at_level("INFO", "rafce"), other.at_work():
+        assert other.newest() is None
+    assert "is not used: other data" in caplog.text
+    with Checkpoints(tmp_path / "c", KEY).at_work():  # back to the first: its work is not lost
+        state = Checkpoints(tmp_path / "c", KEY).newest()
+    assert state is not None
+    assert len(state["history"]) == 2
+
+
+def test_the_disk_holds_two_checkpoints_and_one_of_another_key_at_most(tmp_path: Path) -> None:
+    for change in range(4):
+        checkpoints = Checkpoints(tmp_path / "c", KEY | {"data": str(change)})
+        with checkpoints.at_work():
+            for epoch in range(5):
+                checkpoints.save(epoch, 0, {"epoch": epoch})
+                files = list((tmp_path / "c").rglob("*.pt"))
+                assert len(files) <= 3
+            newest = checkpoints.newest()
+        assert newest == {"epoch": 4}
+    assert len({f.parent for f in files}) == 2
+
+
+def test_checkpoints_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    for epochs, steps in ((9, 0), (9, 99), (9, 100), (10, 0)):
+        checkpoints.save(epochs, steps, {"at": [epochs, steps]})
+        assert checkpoints.newest() == {"at": [epochs, steps]}
+
+
+def test_a_finished_training_leaves_nothing(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    with checkpoints.at_work():
+        checkpoints.save(1, 0, {})
+        checkpoints.discard()
+    assert not (tmp_path / "c").exists()
+
+
+def flip(content: bytearray, at: int) -> bytes:
+    content[at] ^= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: flip(b, len(b) // 2),
+        lambda b: flip(b, len(b) // 3),
+        lambda b: bytes(b[: len(b) // 2]),
+        lambda b: b"",
+        lambda b: bytes(len(b)),
+        lambda b: b"no checkpoint at all",
+    ],
+    ids=["a bit in the middle", "a bit at a third", "half", "empty", "zeros", "text"],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    uninterrupted: tuple[bytes, str],
+    damage: Any,
+) -> None:
+    killed_at(monkeypatch, 5, tmp_path / "c")
+    newest = max((tmp_path / "c").rglob("*.pt"))
+    newest.write_bytes(damage(bytearray(newest.read_bytes())))
+    with caplog.at_level("WARNING", "rafce"):
+        assert result(go_on(tmp_path / "c"), tmp_path / "weights") == uninterrupted
+    assert f"{newest} is damaged" in caplog.text
+    assert "going on from the one before" in caplog.text
+
+
+def test_with_all_checkpoints_damaged_training_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: tuple[bytes, str]
+) -> None:
+    killed_at(monkeypatch, 5, tmp_path / "c")
+    for path in (tmp_path / "c").rglob("*.pt"):
+        path.write_bytes(b"")
+    assert result(go_on(tmp_path / "c"), tmp_path / "weights") == uninterrupted
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "ran",)
+
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    checkpoints.save(1, 0, {"model": Evil()})
+    assert checkpoints.newest() is None
+    assert not (tmp_path / "ran").exists()
+
+
+def write_forever(folder: Path) -> None:
+    checkpoints = Checkpoints(folder, KEY)
+    with checkpoints.at_work():
+        for epoch in range(1, 10**6):
+            checkpoints.save(epoch, 0, {"epoch": epoch, "weights": torch.full((500_000,), float(epoch))})
+
+
+def test_killed_at_any_moment_of_writing_the_newest_whole_checkpoint_is_found(tmp_path: Path) -> None:
+    """A process does nothing but write checkpoints, and is killed twenty times."""
+    context = multiprocessing.get_context("fork")
+    draw = random.Random(0)
+    reached, parts = 0, 0
+    for _ in range(20):
+        process = context.Process(target=write_forever, args=(tmp_path / "c",))
+        process.start()
+        time.sleep(0.05 + 0.15 * draw.random())
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        parts += len(list((tmp_path / "c").rglob(".*.part")))
+        checkpoints = Checkpoints(tmp_path / "c", KEY)
+        with checkpoints.at_work():
+            state = checkpoints.newest()
+        if state is not None:
+            reached += 1
+            assert torch.equal(state["weights"], torch.full((500_000,), float(state["epoch"])))
+        assert not list((tmp_path / "c").rglob(".*.part"))
+        assert len(list((tmp_path / "c").rglob("*.pt"))) <= 3
+    assert reached >= 10
+    assert parts >= 3, "no kill fell into a write"
+
+
+def test_two_processes_do_not_train_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints_module, "WAIT", 0.1)
+    process = multiprocessing.get_context("fork").Process(target=write_forever, args=(tmp_path / "c",))
+    process.start()
+    try:
+        while not list((tmp_path / "c").rglob("*.pt")):
+            time.sleep(0.01)
+        with (
+            pytest.raises(CheckpointError, match="another process is at this training"),
+            Checkpoints(tmp_path / "c", KEY).at_work(),
+        ):
+            pass
+    finally:
+        process.kill()
+        process.join()
+    with Checkpoints(tmp_path / "c", KEY).at_work():
+        pass
+
+
+def test_no_space_for_a_checkpoint_keeps_the_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", KEY)
+    checkpoints.save(1, 0, {"epoch": 1})
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutsError, match=r"no space left for .*000002-00000000\.pt"):
+        checkpoints.save(2, 0, {"epoch": 2})
+    assert checkpoints.newest() == {"epoch": 1}
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_state_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training._Training.step
+    calls = iter(range(100))
+
+    def diverging(self: Any, images: torch.Tensor, targets: torch.Tensor) -> float:
+        return real(self, images * (float("nan") if next(calls) == 3 else 1), targets)
+
+    monkeypatch.setattr(training._Training, "step", diverging)
+    with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 2;.* stays in its checkpoint"):
+        go_on(tmp_path / "c")
+    state = Checkpoints(tmp_path / "c", KEY).newest()
+    assert state is not None
+    assert len(state["history"]) == 1
+    assert all(v.isfinite().all() for v in state["model"].values())
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step of an epoch ruins the weights; its own loss was fine."""
+    real = training._Training.step
+
+    def ruining(self: Any, *batch: torch.Tensor) -> float:
+        loss = real(self, *batch)
+        if len(self.reached.history) == 1 and self.reached.steps == 2:
+            with torch.no_grad():
+                self.model.fc.weight[0, 0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(training._Training, "step", ruining)
+    with pytest.raises(TrainingError, match="the validation loss is nan at epoch 2"):
+        go_on(tmp_path / "c")
+    (path,) = (tmp_path / "c").rglob("*.pt")
+    assert path.name == "000001-00000000.pt"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_training_finishes_the_step_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: tuple[bytes, str], number: int
+) -> None:
+    real = training._Training.step
+    before = signal.getsignal(number)
+    calls = iter(range(100))
+
+    def interrupted(self: Any, *batch: torch.Tensor) -> float:
+        if next(calls) == 3:
+            os.kill(os.getpid(), number)
+        return real(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(tmp_path / "c")
+    assert signal.getsignal(number) == before
+    assert max(p.name for p in (tmp_path / "c").rglob("*.pt")) == "000001-00000002.pt"
+    assert result(go_on(tmp_path / "c"), tmp_path / "weights") == uninterrupted
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(KeyboardInterrupt), training._interruption(alone=True) as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+TRAIN_PARAMS: dict[str, Any] = {
+    "image_size": 32,
+    "precision": "float32",
+    "threads": 1,
+    "store_gb": 1.0,
+    "batch_size": 4,
+    "optimizer": "adam",
+    "weight_decay": 0.0,
+    "epochs": 3,
+}
+
+
+def key(monkeypatch: pytest.MonkeyPatch | None = None, **changes: Any) -> dict[str, Any]:
+    values = {"seed": 0, "train": TrainParams(**TRAIN_PARAMS | changes), "runs.{run}": regime()}
+    return result_key(values, {"images": "abc", "initial weights": "def"}, CPU, 1)
+
+
+def test_the_key_changes_with_every_param_but_the_size_of_the_store() -> None:
+    others = {"image_size": 64, "threads": 2, "batch_size": 8, "optimizer": "sgd", "weight_decay": 0.1}
+    for name, value in (others | {"epochs": 4, "precision": "bfloat16"}).items():
+        assert key(**{name: value}) != key(), name
+    assert key(store_gb=7.0) == key()
+
+
+def test_the_key_names_the_code_that_runs_and_no_other(tmp_path: Path) -> None:
+    code = key()["code"]
+    assert code["rafce/training.py"] == network.file_sha256(Path(training.__file__))
+    assert "rafce/streams.py" in code
+    assert not [name for name in code if name.startswith("tests/")]
+
+
+def test_the_key_changes_with_the_code_the_versions_and_the_number_of_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = key()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints_module.importlib.metadata, "version", lambda name: "0.0")
+        assert key() != before
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda self: b"edited")
+        assert key()["code"] != before["code"]
+    assert result_key({}, {}, CPU, 2) != result_key({}, {}, CPU, 1)

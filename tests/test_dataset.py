@@ -1,0 +1,177 @@
+"""From the dataset zip to tensors: each image beside its label, in memory or in a mapped file alike."""
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, class_picture, png, write_dataset
+
+from rafce import dataset as datasets
+from rafce import manifest, outs
+from rafce.dataset import LoadParams, Split
+from rafce.images import ImageError
+from rafce.manifest import Row
+from rafce.taxonomy import BASIC, compound_classes
+
+CLASSES = compound_classes("rafdb11")
+
+
+def load(
+    path: Path, classes: Sequence[str], role: str, split: str, size: int, gb: float = 1.0, threads: int = 2
+) -> Split:
+    params = LoadParams(image_size=size, threads=threads, store_gb=gb)
+    return datasets.load_split(path, classes, role, split, params, path.parent / "decoded")
+
+
+@pytest.mark.parametrize("name", ["rafdb11", "rafce14"])
+def test_labels_follow_the_order_of_the_classes(dataset: Path, name: str) -> None:
+    for classes in (compound_classes(name), compound_classes(name)[::-1]):
+        split = load(dataset, classes, "compound", "val", 32)
+        assert split.classes == classes
+        assert len(split) == 33
+        assert [classes[i] for i in split.labels] == [row.label for row in split.rows]
+        assert {(row.role, row.split) for row in split.rows} == {("compound", "val")}
+
+
+def test_every_image_lies_beside_its_own_label(dataset: Path) -> None:
+    """The place of the bright bar in a picture tells its class."""
+    split = load(dataset, BASIC, "basic", "train", 48)
+    assert (split.images.dtype, split.images.shape) == (torch.uint8, (21, 3, 48, 48))
+    columns = (split.images.amin((1, 2)) == 255).int()
+    assert torch.equal(columns.argmax(1), 4 * split.labels)
+
+
+def test_images_of_left_out_classes_are_not_loaded(dataset: Path) -> None:
+    split = load(dataset, ("Sadly_Angry", "Happily_Surprised"), "compound", "train", 32)
+    assert [row.label for row in split.rows] == ["Happily_Surprised"] * 3 + ["Sadly_Angry"] * 3
+    assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_a_split_without_images_of_the_classes_is_an_error(dataset: Path) -> None:
+    with pytest.raises(ImageError, match=r"no compound image in split test; check data\.source"):
+        load(dataset, ("Happily_Sad",), "compound", "test", 32)
+
+
+def test_a_broken_image_in_the_dataset_is_named_with_the_zip(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.zip"
+    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
+    with zipfile.ZipFile(path, "w") as archive:
+        outs.add_to_zip(archive, row.image, class_picture(0, 0)[:900])
+        outs.add_to_zip(archive, manifest.FILE_NAME, manifest.write([row]).encode())
+    with pytest.raises(ImageError, match=r"dataset\.zip:images/a\.png"):
+        load(path, ("Sadly_Angry",), "compound", "train", 32)
+
+
+def test_region_maps_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.zip"
+    row = Row("images/a.png", "Sadly_Angry", "compound", "train", "", "", "", "", "a")
+    rows = [replace(row, image=f"images/{i}.png", regions=f"regions/{i}.png") for i in range(3)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, each in enumerate(rows):
+            outs.add_to_zip(archive, each.regions, png(np.full((48, 48), i, np.uint8)))
+    maps = datasets.load_regions(path, rows[::-1], 32)
+    assert (maps.dtype, maps.shape) == (np.uint8, (3, 32, 32))
+    assert [np.unique(m).tolist() for m in maps] == [[2], [1], [0]]
+
+
+def test_a_mapped_file_holds_what_memory_would(dataset: Path) -> None:
+    in_memory, mapped = (load(dataset, CLASSES, "compound", "train", 32, gb) for gb in (1.0, 0.0))
+    assert in_memory.mapping is None
+    assert mapped.mapping is not None
+    rows = torch.tensor([5, 0, 32, 5])
+    for _ in range(2):  # again after its pages were given back
+        assert torch.equal(mapped.take(rows), in_memory.images[rows])
+    assert torch.equal(mapped.images, in_memory.images)
+    assert mapped.identity == in_memory.identity
+
+
+def test_all_images_of_a_role_together_decide_whether_they_fit(dataset: Path) -> None:
+    """Three splits of 33 images are loaded one after another: each alone would fit."""
+    gigabytes = 99 * 3 * 32 * 32 / 1e9
+    assert load(dataset, CLASSES, "compound", "val", 32, gigabytes).mapping is None
+    assert load(dataset, CLASSES, "compound", "val", 32, gigabytes - 1e-9).mapping is not None
+
+
+def test_processes_on_one_machine_share_the_memory(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    gigabytes = 99 * 3 * 32 * 32 / 1e9
+    assert load(dataset, CLASSES, "compound", "val", 32, gigabytes).mapping is not None
+    assert load(dataset, CLASSES, "compound", "val", 32, 2 * gigabytes).mapping is None
+
+
+def test_images_are_decoded_once_for_all_runs(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(dataset, CLASSES, "compound", "test", 40, gb=0)
+    monkeypatch.setattr(datasets.images, "decode", None)  # whoever decodes now fails
+    again = load(dataset, CLASSES, "compound", "test", 40, gb=0)
+    assert torch.equal(again.images.amax((1, 2, 3)), torch.full((33,), 255, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("change", ["size", "pixels", "classes", "half a file"])
+def test_a_mapped_file_of_other_images_is_made_anew_and_the_old_one_goes(tmp_path: Path, change: str) -> None:
+    path, size, classes = tmp_path / "dataset.zip", 32, CLASSES
+    write_dataset(path, per_class=1)
+    load(path, classes, "compound", "train", size, gb=0)
+    (first,) = (tmp_path / "decoded").glob("*.uint8")
+    if change == "size":
+        size = 40
+    elif change == "classes":
+        classes = CLASSES[:5]
+    elif change == "half a file":
+        first.write_bytes(first.read_bytes()[:100])
+    else:
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        name = next(n for n in files if "compound/train" in n)
+        files[name] = class_picture(7, 7)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                outs.add_to_zip(archive, name, content)
+    mapped = load(path, classes, "compound", "train", size, gb=0)
+    assert torch.equal(mapped.images, load(path, classes, "compound", "train", size, gb=1).images)
+    (second,) = (tmp_path / "decoded").glob("*.uint8")
+    assert (second == first) == (change == "half a file")
+
+
+def test_a_killed_decoding_leaves_no_file_that_is_taken_for_whole(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.zip"
+    write_dataset(path, per_class=1)
+    script = (
+        "import os, sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests']\n"
+        "from pathlib import Path; import test_dataset as t; from rafce import dataset\n"
+        "real, seen = dataset.images.decode, []\n"
+        "def dying(*a):\n"
+        "    seen.append(1)\n"
+        "    if len(seen) == 5: os.kill(os.getpid(), 9)\n"
+        "    return real(*a)\n"
+        "dataset.images.decode = dying\n"
+        "t.load(Path(sys.argv[2]), t.CLASSES, 'compound', 'train', 32, 0.0, 1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(ROOT), str(path)], check=False)
+    assert done.returncode == -9
+    assert not list((tmp_path / "decoded").glob("*.uint8"))
+    mapped = load(path, CLASSES, "compound", "train", 32, gb=0)
+    assert torch.equal(mapped.images, load(path, CLASSES, "compound", "train", 32, gb=1).images)
+
+
+def test_mapped_images_do_not_stay_in_the_memory_of_the_process(tmp_path: Path) -> None:
+    """600 images at 224 px are 90 MB; read one after another they leave no such trace."""
+    path = tmp_path / "dataset.zip"
+    write_dataset(path, per_class=55)
+    mapped = load(path, CLASSES, "compound", "train", 224, gb=0)
+    before = resident()
+    for rows in torch.arange(len(mapped)).split(16):
+        mapped.take(rows)
+    assert resident() - before < 30e6
+    mapped.images.sum()  # what would stay: all of them
+    assert resident() - before > 80e6
+
+
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
