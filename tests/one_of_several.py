@@ -1,0 +1,77 @@
+"""One process of a small training: `torchrun ... tests/one_of_several.py FOLDER [OPTION ...]`.
+
+Writes into FOLDER what each process scored and was told, and, from the first, weights and history. Options:
+`frozen` keeps batch-norm statistics, `slow` makes a step take a quarter of a second.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from test_training import CPU, FULL, TRAIN, VAL, params, regime, shallow
+from torch import nn
+
+from rafce import dataset, network, outs, parallel, processes, training
+from rafce.checkpoints import Checkpoints
+
+
+def main(folder: Path, *options: str) -> None:
+    parallel.end_with_launcher()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    rank = int(os.environ.get("RANK", "0"))
+    scored: dict[str, list[list[int]]] = {"train": [], "val": []}
+    told: list[int] = []
+
+    real_logits, real_step, real_mode = training.predict_logits, training._Training.step, network.train_mode
+
+    def watched_logits(model: Any, split: dataset.Split, rows: torch.Tensor, *rest: Any) -> torch.Tensor:
+        scored["train" if split is TRAIN else "val"].append(rows.tolist())
+        return real_logits(model, split, rows, *rest)
+
+    def slow_step(self: Any, *batch: torch.Tensor) -> float:
+        (folder / f"pid{rank}").write_text(str(os.getpid()))
+        time.sleep(0.25)
+        return real_step(self, *batch)
+
+    def frozen_mode(model: Any) -> None:
+        real_mode(model)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+    training.predict_logits = watched_logits
+    if "slow" in options:
+        training._Training.step = slow_step  # type: ignore[method-assign]
+    if "frozen" in options:
+        network.train_mode = frozen_mode
+
+    accelerator = processes.start(CPU, torch.float32)
+    checkpoints = Checkpoints(folder / "checkpoints", {"processes": accelerator.num_processes})
+    fitted = training.fit(
+        shallow(dropout=0.5),
+        TRAIN,
+        VAL,
+        params(),
+        regime(**FULL),
+        0,
+        accelerator,
+        12 if "slow" in options else 2,
+        lambda epoch: told.append(epoch.epoch),
+        "",
+        checkpoints,
+    )
+    (folder / f"{rank}.json").write_text(json.dumps({"scored": scored, "told": told}))
+    if accelerator.is_main_process:
+        state = {"selected": fitted.selected_state, "last": fitted.last_state}
+        outs.write_torch(folder / "weights.pth", state)
+        outs.write_text(folder / "history.csv", training.history_csv(fitted.history))
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
