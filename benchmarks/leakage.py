@@ -4,9 +4,9 @@ Usage: python -m benchmarks.leakage [FOLDER]
 
 The hashes are drawn so that unrelated faces are about as far apart as those of FER+ (30 bits of 64 on
 average, with a long tail towards 0), with planted pairs 0 to 10 bits apart. The images are drawn, too;
-decoding is not measured. The search measured beside `rafce.leakage`'s, which is faiss's exhaustive one, is its
-multi-index hashing (Norouzi et al. 2012; three parts of 21 bits, two flips). FOLDER: an extracted data set
-(`data/extracted`), whose images are hashed and described; without it, noise is hashed.
+decoding is not measured. The search measured beside `rafce.leakage`'s, which is faiss's exhaustive one, is
+its multi-index hashing (Norouzi et al. 2012; three parts of 21 bits, two flips). FOLDER: an extracted data
+set (`data/extracted`), whose images are hashed and described; without it, noise is hashed.
 """
 
 import functools

@@ -1,4 +1,8 @@
-"""`dvc repro` killed at random moments of a training, then run again: the same bytes as never interrupted."""
+"""A training killed at random moments, then run again: the same bytes as never interrupted.
+
+Run as a script, this file kills a training `KILLS` times: it has imported the stage and forks a child for
+each attempt, so that little time goes into starting.
+"""
 
 import os
 import random
@@ -12,24 +16,95 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import TINY, Study
+from conftest import ROOT, TINY, Study
 
-KILLS = 20
 RUN = "run1"
+EPOCHS = 14
+KILLS = 20
+"""Of the stage, and a few of the whole `dvc repro`, of which most time is starting."""
+OUTS = (f"models/runs/{RUN}.pth", f"models/last_epoch/{RUN}.pth", f"plots/runs/{RUN}/history.csv")
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+}
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
-    """Two equal studies that have come as far as the pretrained weights; a run has six epochs."""
-    folder = tmp_path_factory.mktemp("studies")
-    (folder / "whole").mkdir()
-    whole = Study(folder / "whole")
-    whole.params(*TINY, ("  epochs: 2", "  epochs: 6"))
-    whole.dvc("repro", "pretrain")
-    shutil.copytree(folder / "whole", folder / "killed", symlinks=True)
-    killed = object.__new__(Study)
-    killed.folder = folder / "killed"
-    return whole, killed
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study in which the run has been trained without interruption."""
+    study = Study(tmp_path_factory.mktemp("whole"))
+    study.params(*TINY, ("  epochs: 2", f"  epochs: {EPOCHS}"), ("image_size: 64 ", "image_size: 32 "))
+    study.dvc("repro", f"train@{RUN}")
+    return study
+
+
+@pytest.fixture
+def untrained(whole: Study, tmp_path: Path) -> Study:
+    """The same study before that run."""
+    shutil.copytree(whole.folder, tmp_path / "untrained", symlinks=True)
+    study = object.__new__(Study)
+    study.folder = tmp_path / "untrained"
+    for out in OUTS:
+        (study.folder / out).unlink()
+    (study.folder / "logs" / f"train@{RUN}.log").unlink()
+    lock = yaml.safe_load(study.read("dvc.lock"))
+    del lock["stages"][f"train@{RUN}"]
+    (study.folder / "dvc.lock").write_text(yaml.safe_dump(lock))
+    shutil.rmtree(study.folder / ".dvc" / "cache" / "runs")
+    return study
+
+
+def kill_often(seed: int) -> None:
+    """The script: attempts that are killed, and one that is not."""
+    from rafce import params
+    from stages import train
+
+    draw = random.Random(seed)
+    first_epoch = 0.0
+    for attempt in range(KILLS + 1):
+        for out in OUTS:  # as DVC does before a stage
+            Path(out).unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            train.main(params.read(Path("params.yaml"), train.PARAMS, run=RUN), RUN)
+            os._exit(0)
+        begun = time.monotonic()
+        if not attempt:  # the first shows how long it takes to start and train an epoch here
+            while not list(Path(".checkpoints").rglob("*.pt")):
+                time.sleep(0.01)
+            first_epoch = time.monotonic() - begun
+        elif attempt < KILLS:
+            time.sleep(draw.uniform(0.2, 1.6) * first_epoch)
+        if attempt < KILLS:
+            os.kill(child, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        files = sorted(Path(".checkpoints").rglob("*.pt"))
+        assert len(files) <= 3
+        print(attempt, status, files[-1].name if files else "", flush=True)
+
+
+def test_a_training_killed_at_20_random_moments_ends_byte_identical(whole: Study, untrained: Study) -> None:
+    done = subprocess.run(
+        [sys.executable, __file__, "0"],
+        cwd=untrained.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    attempts = [line.split() for line in done.stdout.splitlines()]
+    assert len(attempts) == KILLS + 1
+    killed = [line for line in attempts if line[1] == str(-signal.SIGKILL)]
+    assert len(killed) == KILLS, f"some attempts ended before they were killed: {attempts}"
+    assert attempts[-1][1] == "0"
+    reached = [line[2] for line in killed if len(line) > 2]
+    assert reached == sorted(reached), "a checkpoint was lost"
+    assert len(set(reached)) >= 4, f"too few kills came after the first epoch: {attempts}"
+    for out in OUTS:
+        assert (untrained.folder / out).read_bytes() == (whole.folder / out).read_bytes(), out
+    assert not list((untrained.folder / ".checkpoints").iterdir())
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -40,51 +115,37 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_a_training_killed_at_20_random_moments_ends_byte_identical(studies: tuple[Study, Study]) -> None:
-    whole, killed = studies
+@pytest.mark.parametrize("victim", ["dvc", "all its processes"])
+def test_a_killed_dvc_repro_goes_on_from_the_last_epoch(whole: Study, untrained: Study, victim: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", f"train@{RUN}"],
+        cwd=untrained.folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    checkpoints = untrained.folder / ".checkpoints"
+    while not list(checkpoints.rglob("000002-*.pt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    if victim == "dvc":
+        process.kill()  # the stage sees that and ends, too
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     begun = time.monotonic()
-    whole.dvc("repro", f"evaluate@{RUN}")
-    seconds = time.monotonic() - begun
-    draw = random.Random(0)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    checkpoints = killed.folder / ".checkpoints" / f"train@{RUN}"
-    for number in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro", f"train@{RUN}"],
-            cwd=killed.folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + draw.uniform(0.2, 0.6) * seconds
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.01)
-        if number % 2:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()  # DVC alone: the stage sees that and ends, too
-        process.wait()
-        begun = time.monotonic()
-        while processes_in(killed.folder):
-            assert time.monotonic() - begun < 10, "a stage goes on without its dvc"
-            time.sleep(0.05)
-        assert len(list(checkpoints.rglob("*.pt"))) <= 3
-        assert len([p for p in checkpoints.rglob("*") if p.name.endswith(".part")]) <= 1
-    killed.dvc("repro", f"evaluate@{RUN}")
-
-    log = killed.read(f"logs/train@{RUN}.log")
+    while processes_in(untrained.folder):
+        assert time.monotonic() - begun < 10, "the stage goes on without its dvc"
+        time.sleep(0.05)
+    untrained.dvc("repro", f"train@{RUN}")
+    log = untrained.read(f"logs/train@{RUN}.log")
     assert "going on after epoch" in log
-    trained = [line for line in log.splitlines() if " epoch 1/6 " in line]
-    assert len(trained) < KILLS / 2, "epochs were trained again and again"
-    assert yaml.safe_load(killed.read("dvc.lock")) == yaml.safe_load(whole.read("dvc.lock"))
-    for name in (f"models/runs/{RUN}.pth", f"models/last_epoch/{RUN}.pth", f"plots/runs/{RUN}/history.csv"):
-        assert (killed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
-    assert not list((killed.folder / ".checkpoints").iterdir())
+    assert log.count(f" epoch 1/{EPOCHS} ") == 1, "the first epoch was trained again"
+    assert yaml.safe_load(untrained.read("dvc.lock")) == yaml.safe_load(whole.read("dvc.lock"))
+    assert not list(checkpoints.iterdir())
 
 
-def test_ctrl_c_ends_a_training_at_once_and_loses_no_step(studies: tuple[Study, Study]) -> None:
-    whole, _ = studies
+def test_ctrl_c_ends_a_training_at_once_and_loses_no_step(whole: Study) -> None:
     before = yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{RUN}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.train", RUN], cwd=whole.folder, stderr=subprocess.PIPE, text=True
@@ -102,3 +163,7 @@ def test_ctrl_c_ends_a_training_at_once_and_loses_no_step(studies: tuple[Study, 
     whole.dvc("repro", "--force", "--single-item", f"train@{RUN}")
     assert "going on after epoch" in whole.read(f"logs/train@{RUN}.log")
     assert yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{RUN}"] == before
+
+
+if __name__ == "__main__":
+    kill_often(int(sys.argv[1]))
