@@ -48,15 +48,16 @@ def main(values: dict[str, Any], name: str) -> None:
         network.check_data(weights, splits[split].data, str(path))
         model = network.build(len(classes), 0.0, seed=0)
         network.load_whole(model, weights["state_dict"], str(path))
-        logits = training.predict_logits(
-            model.to(device),
-            splits[split],
-            torch.arange(len(splits[split])),
-            values["evaluate"].batch_size,
-            device,
-            dtype,
-            f"score {name} on {split}",
-        )
+        with training.enough_memory("evaluate.batch_size or train.image_size"):
+            logits = training.predict_logits(
+                model.to(device),
+                splits[split],
+                torch.arange(len(splits[split])),
+                values["evaluate"].batch_size,
+                device,
+                dtype,
+                f"score {name} on {split}",
+            )
         return torch.softmax(logits.double(), 1).numpy()
 
     path, last_path = Path(f"models/runs/{name}.pth"), Path(f"models/last_epoch/{name}.pth")

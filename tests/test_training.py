@@ -5,9 +5,11 @@ The loop is the same for every ResNet with torchvision's part names, so most tes
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -255,6 +257,44 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_where() -> None:
 def test_a_batch_larger_than_the_split_is_refused_before_training() -> None:
     with pytest.raises(TrainingError, match=r"train\.batch_size is 12, the train split has 11 images"):
         fit(shallow(), regime(), batch_size=12)
+
+
+@pytest.mark.parametrize("ask", [torch.empty, np.empty])
+def test_out_of_memory_names_the_knobs(ask: Any) -> None:
+    with (
+        pytest.raises(TrainingError, match=r"out of memory: lower train\.batch_size \("),
+        training.enough_memory("train.batch_size"),
+    ):
+        ask(10**15)
+
+
+def test_out_of_memory_while_training_names_the_knobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "augment", lambda *_: torch.empty(10**15))
+    with pytest.raises(TrainingError, match=r"lower train\.batch_size or train\.image_size"):
+        fit(shallow(), regime())
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="must match the size"), training.enough_memory("train.batch_size"):
+        torch.ones(2) + torch.ones(3)
+
+
+def test_a_class_without_training_images_is_refused_and_one_without_validation_images_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def without(split: Split, index: int) -> Split:
+        rows = (split.labels != index).nonzero()[:, 0]
+        return replace(
+            split, rows=[split.rows[i] for i in rows], images=split.images[rows], labels=split.labels[rows]
+        )
+
+    with pytest.raises(TrainingError, match=f"no training image of {CLASSES[1]}: nothing could learn it"):
+        fit(shallow(), regime(), train=without(TRAIN, 1))
+    with caplog.at_level("WARNING", "rafce"):
+        values = params()
+        val = without(VAL, 2)
+        training.fit(shallow(), TRAIN, val, values, regime(), 0, alone(), 1, lambda epoch: None)
+    assert f"no validation image of {CLASSES[2]}: macro-F1 counts it as 0" in caplog.text
 
 
 def test_the_largest_possible_batch_is_one_step() -> None:
