@@ -3,10 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test lint lock deps experiments pr-report documents
+.PHONY: repro verify test lint lock deps experiments pr-report documents
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
+
+COMMIT ?= HEAD
+verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; TARGET=train@run2: one stage
+	@$(ACTIVE) python -m tools.verify $(TARGET) --commit "$(COMMIT)"
 
 test: $(BIN)/.installed
 	$(ACTIVE) python -m pytest

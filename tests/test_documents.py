@@ -9,7 +9,6 @@ import pytest
 from conftest import ROOT
 
 from rafce import params
-from tools.agree import moved
 
 
 def table_of(text: str, head: str) -> list[str]:
@@ -92,13 +91,3 @@ def test_the_example_starts_from_the_committed_metrics_and_fits_a_laptop() -> No
             r"^\| `run2` \| `underfitting` \| `not supported` \| `supported` \|", text, re.MULTILINE
         )
     assert not re.search(r"/(tmp|home|root|work)/", text)
-
-
-def test_agreement_names_what_moved_beyond_the_tolerance() -> None:
-    old = {"run1": {"val_accuracy": 0.50, "selected_epoch": 3}, "run2": {"val_accuracy": 0.4}}
-    new = {"run1": {"val_accuracy": 0.53, "selected_epoch": 4}, "run3": {"val_accuracy": 0.4}}
-    assert moved(old, old, 0.0) == []
-    exact = moved(old, new, 0.0)
-    assert any(line.startswith("run1.val_accuracy") for line in exact)
-    assert any(line.startswith("run1.selected_epoch") for line in exact)
-    assert moved(old, new, 0.05) == ["run2: only in the old summary", "run3: only in the new summary"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from test_pr_report import FIGURE, Repository, build, change, edit
+from test_pr_report import FIGURE, Repository, build, change
 
 FOLDER = ROOT / ".github/workflows"
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yml"))}
@@ -103,21 +103,15 @@ def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request() -> Non
 def test_make_targets_and_tools_that_the_workflows_call_exist() -> None:
     runs = "\n".join(step.get("run", "") for name in WORKFLOWS for step in steps(name))
     targets = set(re.findall(r"\bmake ([\w./-]+)", runs))
-    assert {"lint", "test", "repro"} <= targets
+    assert {"lint", "test", "verify"} <= targets
     for target in targets:
         assert (
             subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
         )
     modules = set(re.findall(r"python -m ([\w.]+)", runs))
-    assert {"tools.agree", "tools.pr_report"} <= modules
+    assert {"tools.verify", "tools.pr_report"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module
-
-
-def test_the_study_has_the_tolerance_of_ci() -> None:
-    tolerance = re.search(r"TOLERANCE:-([\d.]+)", (ROOT / ".ci/run").read_text())
-    assert tolerance
-    assert f"--tolerance {tolerance[1]}" in script("checks.yml", "Its metrics against the committed ones")
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +124,15 @@ def pull_request(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return origin.clone(folder / "clone")
 
 
-def reviewed(repository: Repository, temporary: Path, study: str = "success", agree: str = "success") -> str:
-    """The artifact that the report step leaves."""
+def reviewed(repository: Repository, temporary: Path, verify: str = "success", certificate: str = "") -> str:
+    """The artifact that the report step leaves. `certificate`: what `make verify` wrote."""
     temporary.mkdir(exist_ok=True)
+    head = repository.git("rev-parse", "HEAD")
+    folder = repository.folder / "certificates"
+    shutil.rmtree(folder, ignore_errors=True)
+    if certificate:
+        folder.mkdir()
+        (folder / f"{head[:12]}.md").write_text(certificate)
     done = bash(
         script("checks.yml", "The report for the reviewer"),
         repository.folder,
@@ -141,9 +141,8 @@ def reviewed(repository: Repository, temporary: Path, study: str = "success", ag
         GITHUB_BASE_REF="main",
         GITHUB_SERVER_URL="https://github.com",
         GITHUB_REPOSITORY="o/r",
-        HEAD_SHA=repository.git("rev-parse", "HEAD"),
-        STUDY=study,
-        AGREE=agree,
+        HEAD_SHA=head,
+        VERIFY=verify,
     )
     assert done.returncode == 0, done.stderr
     report = (temporary / "pr-report.md").read_text()
@@ -151,47 +150,25 @@ def reviewed(repository: Repository, temporary: Path, study: str = "success", ag
     return report
 
 
-def test_the_reviewer_sees_the_committed_numbers_once_the_study_agreed(
+def test_the_reviewer_sees_the_committed_numbers_and_whether_the_rerun_confirms_them(
     pull_request: Repository, tmp_path: Path
 ) -> None:
-    report = reviewed(pull_request, tmp_path)
+    report = reviewed(pull_request, tmp_path / "a", certificate="# The study, run again")
     head = pull_request.git("rev-parse", "HEAD")
     assert report.startswith("**`runs.run2.dropout` from `0.6` to `0.3`**")
     assert f"![training_curves.png, new](https://github.com/o/r/blob/{head}/{FIGURE}?raw=true)" in report
-    assert "did not run through" not in report
-    assert "did not run through in this check" in reviewed(pull_request, tmp_path / "b", study="failure")
+    assert "run again" not in report
 
+    changed = reviewed(
+        pull_request, tmp_path / "b", "failure", "# The study, run again\n\n| 0.504 | 0.201 |\n"
+    )
+    first, rest = changed.split("\n\n", 1)
+    assert "not confirmed" in first and "at the end" in first
+    assert rest == f"{report}\n# The study, run again\n\n| 0.504 | 0.201 |\n"
 
-def test_the_reviewer_sees_measured_numbers_where_the_committed_ones_are_not_of_the_code(
-    pull_request: Repository, tmp_path: Path
-) -> None:
-    repository = pull_request.clone(tmp_path / "clone")
-    repository.git("fetch", "-q", "origin", "refs/remotes/origin/main:refs/remotes/origin/main")
-    edit("rafce/training.py")(repository)
-    repository.commit()  # stale: the study was not run again
-    repository.scores(val_accuracy=0.9)
-    repository.settle()  # the study in this check
-    report = reviewed(repository, tmp_path / "stale")
-    assert report.startswith("**The committed numbers are not those of this code.")
-    assert "| 50.4 | 90.0 |" in report and "| 50.4 | 63.2 |" not in report
-    assert "WARNING" not in report
-
-    repository.commit()
-    repository.scores(val_accuracy=0.2)
-    repository.settle()
-    report = reviewed(repository, tmp_path / "disagrees", agree="failure")
-    assert report.startswith("**The committed numbers are not those of this code.")
-    assert "| 50.4 | 20.0 |" in report
-
-
-def test_agreement_is_checked_against_the_commit(pull_request: Repository, tmp_path: Path) -> None:
-    repository = pull_request.clone(tmp_path / "clone")
-    run = script("checks.yml", "Its metrics against the committed ones")
-    assert bash(run, repository.folder).returncode == 0
-    repository.scores(val_accuracy=0.7)
-    assert bash(run, repository.folder).returncode == 0
-    repository.scores(val_accuracy=0.8)
-    assert bash(run, repository.folder).returncode != 0
+    first, rest = reviewed(pull_request, tmp_path / "c", "failure").split("\n\n", 1)
+    assert "not confirmed" in first and "did not run through" in first
+    assert rest == report
 
 
 GH = """#!{python}

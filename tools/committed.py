@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field, PositiveInt, TypeAdapter
 
@@ -79,8 +79,9 @@ class Entry(BaseModel):
 
 
 class Stage(BaseModel):
-    """A stage in dvc.lock: what it read, with which params, and what it wrote."""
+    """A stage in dvc.lock: its command, what it read, with which params, and what it wrote."""
 
+    cmd: str | list[str] = ""
     deps: list[Entry] = []
     outs: list[Entry] = []
     params: dict[str, dict[str, Any]] = {}
@@ -213,9 +214,41 @@ def hashes(side: Side, lock: Mapping[str, Stage]) -> dict[str, str]:
     return found
 
 
+class Contradiction(NamedTuple):
+    """A param, dep or out (`kind`) of a stage that is not what dvc.lock says; None: not there."""
+
+    stage: str
+    kind: str
+    key: str
+    recorded: Any
+    found: Any
+
+
+def contradictions(
+    knobs: Mapping[str, Any], lock: Mapping[str, Stage], held: Mapping[str, str]
+) -> list[Contradiction]:
+    """Where `knobs` and `held` (see `Results`) are not what `lock` records."""
+    found = []
+    for name, stage in lock.items():
+        for group, recorded in stage.params.get("params.yaml", {}).items():
+            now = {k: v for k, v in knobs.items() if k == group or k.startswith(f"{group}.")}
+            found += [Contradiction(name, "param", *change) for change in changes(flat(recorded, group), now)]
+        for kind, entries in (("dep", stage.deps), ("out", stage.outs)):
+            for entry in entries:
+                if held.get(entry.path, entry.md5) != entry.md5:
+                    now_held = held[entry.path] or None
+                    found.append(Contradiction(name, kind, entry.path, entry.md5, now_held))
+    return found
+
+
+def lock_of(side: Side) -> dict[str, Stage]:
+    """The stages in dvc.lock."""
+    return side.parsed("dvc.lock", lambda content: STAGES.validate_python(yaml(content).get("stages")))
+
+
 def results(side: Side) -> Results:
     """All that the report needs of a side."""
-    lock = side.parsed("dvc.lock", lambda content: STAGES.validate_python(yaml(content).get("stages")))
+    lock = lock_of(side)
     summary = side.parsed("metrics/summary.json", SUMMARY.validate_json)
     runs = {run: side.parsed(f"metrics/runs/{run}.json", Run.model_validate_json) for run in summary}
     images = [out.md5 for stage in lock.values() for out in stage.outs if out.path == "data/extracted"]

@@ -29,7 +29,7 @@ from tools.committed import (
     Stage,
     changes,
     commit_of,
-    flat,
+    contradictions,
     git,
     results,
 )
@@ -94,16 +94,12 @@ def stale(side: Results) -> list[str]:
     """Why the numbers of a side are not of its own params, code or inputs: a line for each difference from
     what dvc.lock records."""
     knobs, files = [], []
-    for name, stage in side.lock.items():
-        for group, recorded in stage.params.get("params.yaml", {}).items():
-            now = {k: v for k, v in side.knobs.items() if k == group or k.startswith(f"{group}.")}
-            for key, then, current in changes(flat(recorded, group), now):
-                said = f"{literal(key)} is {shown(current)} in params.yaml, was {shown(then)} when run"
-                knobs.append((said, name))
-        for entry in (*stage.deps, *stage.outs):
-            if side.held.get(entry.path, entry.md5) != entry.md5:
-                said = "read" if entry in stage.deps else "wrote"
-                files.append((f"{literal(entry.path)} is not what the run {said}", name))
+    for name, kind, key, then, current in contradictions(side.knobs, side.lock, side.held):
+        if kind == "param":
+            said = f"{literal(key)} is {shown(current)} in params.yaml, was {shown(then)} when run"
+            knobs.append((said, name))
+        else:
+            files.append((f"{literal(key)} is not what the run {'read' if kind == 'dep' else 'wrote'}", name))
     stages: dict[str, list[str]] = {}
     for line, name in knobs + files:
         stages.setdefault(line, []).append(name)
