@@ -366,7 +366,7 @@ def test_the_lock_must_be_of_the_stages_in_dvc_yaml() -> None:
 
     assert keys({"a": stage()}) == []
     assert keys({}) == [("a", "the stage")]
-    assert keys({"a": stage(), "b": stage()}) == [("b", "the stage")]
+    assert keys({"a": stage(), "b": stage()}) == []  # what DVC leaves of a run that was deleted
     assert keys({"a": stage("python -m b")}) == [("a", "cmd")]
     assert keys({"a": stage(deps=[])}) == [("a", "in")]
     assert keys({"a": stage(params={})}) == [("a", "seed")]

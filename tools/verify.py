@@ -143,14 +143,11 @@ def judge(outputs: Sequence[Output], tolerance: float, same_inputs: Collection[s
 def claims(lock: Mapping[str, Stage], stages: Mapping[str, Declared], held: Collection[str]) -> list[Finding]:
     """Where dvc.lock is not of dvc.yaml, or says of one file two things. `held`: paths in git."""
     found = []
-    for name in dict.fromkeys([*stages, *lock]):
-        if name not in stages or name not in lock:
-            sides = (
-                ("no such stage", "a stage of dvc.yaml") if name in stages else ("a stage", "not in dvc.yaml")
-            )
-            found.append(Finding(name, "the stage", *sides))
+    for name, declared in stages.items():
+        if name not in lock:
+            found.append(Finding(name, "the stage", "no such stage", "a stage of dvc.yaml"))
             continue
-        stage, declared = lock[name], stages[name]
+        stage = lock[name]
         if stage.cmd != declared.cmd:
             found.append(Finding(name, "cmd", stage.cmd, declared.cmd))
         recorded = {e.path for e in (*stage.deps, *stage.outs)} | {*stage.params.get("params.yaml", {})}
@@ -229,9 +226,10 @@ def verify(root: Path, commit: str, target: str, changes: list[str], folder: Pat
         DvcException: a file of the commit cannot be read.
     """
     claimed = Side(root, commit)
-    lock = lock_of(claimed)
     tolerance = params.read(folder / "params.yaml", {"verify": VerifyParams})["verify"].tolerance
     stages = rerun.declared_stages(folder)
+    # What DVC leaves in the lock of a run that was deleted claims nothing any more.
+    lock = {name: stage for name, stage in lock_of(claimed).items() if name in stages}
     chosen = [name for name in stages if not target or target in (name, name.partition("@")[0])]
     if not chosen:
         raise CannotVerifyError(f"dvc.yaml has no stage {target}: name one of {', '.join(stages)}")

@@ -239,7 +239,7 @@ claim-counts = Of the original's claims { $supported } { $supported ->
 reproduce-note = With the `params.yaml` of this commit; the images of sources other than `synthetic` have to be placed first (`docs/data/`).
 this-repository = this repository
 environment-comment = or dvc repro, in an environment with requirements.txt
-agree-comment = the metrics against the committed ones: equal on the same kind of CPU, threads and versions
+verify-comment = runs this commit again in a clean copy and compares every output with the one recorded
 
 ## Figures
 figure-epoch = Epoch

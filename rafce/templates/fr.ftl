@@ -239,7 +239,7 @@ claim-counts = Parmi les affirmations de l'étude d'origine : étayées { $suppo
 reproduce-note = Avec le `params.yaml` de ce commit ; les images des sources autres que `synthetic` sont à mettre en place au préalable (`docs/data/`).
 this-repository = ce dépôt
 environment-comment = ou dvc repro, dans un environnement où requirements.txt est installé
-agree-comment = compare les métriques à celles du dépôt : identiques avec le même type de processeur, le même nombre de fils d'exécution et les mêmes versions
+verify-comment = refait l'étude de ce commit dans une copie propre et compare chaque résultat à celui qui est enregistré
 
 ## Figures
 figure-epoch = Époque
