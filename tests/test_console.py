@@ -90,7 +90,7 @@ def train(values: dict[str, Any], run: str) -> None:
         toy.params(),
         toy.regime(),
         0,
-        toy.CPU,
+        toy.alone(),
         2,
         lambda epoch: None,
         f"train {run}",
