@@ -191,7 +191,7 @@ def test_the_title_of_the_page_is_the_title_of_the_study() -> None:
 
 def test_the_commands_in_the_html_are_a_block_with_their_lines() -> None:
     (block,) = re.findall(r"<pre><code[^>]*>(.*?)</code></pre>", as_html(study()), re.DOTALL)
-    assert [line.split()[0] for line in block.strip().splitlines()] == ["git", "make", "#", "python", "#"]
+    assert [line.split()[0] for line in block.strip().splitlines()] == ["git", "make", "#", "make", "#"]
 
 
 def test_the_report_leaves_no_template_text() -> None:
