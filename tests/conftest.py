@@ -23,6 +23,12 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
+MINUTES = ("test_rafce_study", "test_verify", "test_pipeline", "test_killed_study", "test_processes")
+"""Test files that take minutes: first, so that at the end no worker waits for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: MINUTES.index(item.path.stem) if item.path.stem in MINUTES else len(MINUTES))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -226,10 +226,11 @@ def verify(root: Path, commit: str, target: str, changes: list[str], folder: Pat
         DvcException: a file of the commit cannot be read.
     """
     claimed = Side(root, commit)
+    recorded = lock_of(claimed)
     tolerance = params.read(folder / "params.yaml", {"verify": VerifyParams})["verify"].tolerance
     stages = rerun.declared_stages(folder)
     # What DVC leaves in the lock of a run that was deleted claims nothing any more.
-    lock = {name: stage for name, stage in lock_of(claimed).items() if name in stages}
+    lock = {name: stage for name, stage in recorded.items() if name in stages}
     chosen = [name for name in stages if not target or target in (name, name.partition("@")[0])]
     if not chosen:
         raise CannotVerifyError(f"dvc.yaml has no stage {target}: name one of {', '.join(stages)}")
