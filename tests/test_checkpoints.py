@@ -373,20 +373,9 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-TRAIN_PARAMS: dict[str, Any] = {
-    "image_size": 32,
-    "precision": "float32",
-    "threads": 1,
-    "store_gb": 1.0,
-    "batch_size": 4,
-    "optimizer": "adam",
-    "weight_decay": 0.0,
-    "epochs": 3,
-}
-
-
-def key(monkeypatch: pytest.MonkeyPatch | None = None, **changes: Any) -> dict[str, Any]:
-    values = {"seed": 0, "train": TrainParams(**TRAIN_PARAMS | changes), "runs.{run}": regime()}
+def key(**changes: Any) -> dict[str, Any]:
+    train = TrainParams(**params().model_dump() | {"epochs": 3} | changes)
+    values = {"seed": 0, "train": train, "runs.{run}": regime()}
     return result_key(values, {"images": "abc", "initial weights": "def"}, CPU, 1)
 
 
