@@ -1,12 +1,14 @@
 """How far the results of the default study move: other seeds, threads, precision, processes.
 
-Usage: python -m benchmarks.spread FOLDER [VARIANT ...]
+Usage: python -m benchmarks.spread FOLDER [VARIANT ...] [--runs run1 ...]
 
 Trains and scores the study of HEAD once for each variant, in FOLDER/<variant>, and prints the table. The data
 are those of this working tree's cache (`dvc repro` first). A variant that is finished in FOLDER is not run
-again, one that was interrupted goes on; without names all are run. On 2 cores each takes 7 to 15 minutes.
+again, one that was interrupted goes on; without names all are run. On 2 cores each takes 7 to 15 minutes;
+`--runs` leaves the other runs out.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -30,6 +32,7 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 """What each replaces in params.yaml. Two processes have a thread each: compare them with `1 thread`."""
 BASE = SEEDS[0]
+RUNS = ["run1", "run2", "run3"]
 DATA = ("data/dataset_resnet_224.zip", "data/extracted", "plots/contact_sheet.jpg")
 
 
@@ -43,10 +46,11 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def study(folder: Path, variant: str) -> dict[str, dict[str, float]]:
+def study(folder: Path, variant: str, runs: list[str]) -> dict[str, dict[str, float]]:
     """Scores by run, of a study that is run where it is not finished."""
     place = folder / variant.replace(" ", "-")
-    if not (place / "minutes").exists():
+    finished = place / f"minutes-{'-'.join(runs)}"
+    if not finished.exists():
         if not place.exists():
             run(ROOT, "git", "clone", "-q", str(ROOT), str(place))
             run(place, "dvc", "config", "--local", "cache.dir", str(ROOT / ".dvc" / "cache"))
@@ -58,14 +62,14 @@ def study(folder: Path, variant: str) -> dict[str, dict[str, float]]:
             (place / "params.yaml").write_text(text)
             run(place, "dvc", "checkout", *DATA)
         begun = time.monotonic()
-        stages = [f"evaluate@{name}" for name in ("run1", "run2", "run3")]
+        stages = [f"evaluate@{name}" for name in runs]
         run(place, "dvc", "repro", "--no-commit", "--no-run-cache", *stages)
-        (place / "minutes").write_text(f"{(time.monotonic() - begun) / 60:.1f}")
-    print(f"{variant}: {(place / 'minutes').read_text()} minutes", file=sys.stderr, flush=True)
+        finished.write_text(f"{(time.monotonic() - begun) / 60:.1f}")
+    print(f"{variant}: {finished.read_text()} minutes", file=sys.stderr, flush=True)
     scores = {}
-    for path in sorted((place / "metrics" / "runs").glob("*.json")):
-        selected = json.loads(path.read_text())["selected"]
-        scores[path.stem] = {
+    for name in runs:
+        selected = json.loads((place / f"metrics/runs/{name}.json").read_text())["selected"]
+        scores[name] = {
             **{f"{split} accuracy": selected[split]["accuracy"] for split in ("train", "val", "test")},
             **{f"{split} macro-F1": selected[split]["macro_f1"] for split in ("val", "test")},
         }
@@ -83,12 +87,18 @@ def distance(folder: Path, one: str, other: str, name: str) -> float:
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-") or set(sys.argv[2:]) - set(VARIANTS):
-        sys.exit(f"{__doc__}\nVariants: {', '.join(VARIANTS)}")
-    folder = Path(sys.argv[1]).absolute()
+    usage = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="benchmarks.spread"
+    )
+    usage.add_argument("folder", type=Path)
+    usage.add_argument("variants", nargs="*", metavar="VARIANT", help=f"one of {', '.join(VARIANTS)}")
+    usage.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
+    arguments = usage.parse_args()
+    if unknown := set(arguments.variants) - set(VARIANTS):
+        usage.error(f"no such variant: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    folder, names = arguments.folder.absolute(), arguments.variants or list(VARIANTS)
     folder.mkdir(parents=True, exist_ok=True)
-    names = sys.argv[2:] or list(VARIANTS)
-    found = {name: study(folder, name) for name in names}
+    found = {name: study(folder, name, arguments.runs) for name in names}
     print("| run | metric | " + " | ".join(names) + " |")
     print("|:--|:--|" + "--:|" * len(names))
     for name, scores in found[names[0]].items():

@@ -1,27 +1,72 @@
-"""The original's claims beside what was measured, and the measurements that they need."""
+"""The original's claims beside what was measured: the ledger of claims.yaml, and the rule of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rafce import scoring
-from rafce.taxonomy import RAFCE_COUNTS, components
+from rafce.taxonomy import COMPOUND, RAFCE_COUNTS
 from rafce.wording import Said, said
 
-ATTENTION_MARGIN = 0.1
-"""Relative heat on two areas that differs by less speaks for neither."""
-OUTCOMES = ("supported", "supported for some runs", "not supported", "contradicted", "not measured")
-"""What a measurement may say of a claim."""
-BIAS_MARGIN = 0.05
-"""Shares of predictions and of images that differ by less speak for neither."""
+OUTCOMES: Final = ("supported", "contradicted", "undecided", "not testable")
+"""What the measurements may say of a claim; `not testable`: on these data, at these settings."""
+NOT_TESTABLE: Final = "not testable"
+
+
+class ClaimsError(ValueError):
+    """claims.yaml cannot be used; the message names the entry and the key."""
+
+
+class Entry(BaseModel):
+    """A line of claims.yaml. Which of the last keys it needs, its measurement says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: str
+    number: int = Field(ge=1, le=7)
+    measurement: str
+    run: str = ""
+    verdict: str = ""
+    emotion: str = Field("", alias="class")
+    threshold: float = 0.0
+    margin: float = 0.0
+    level: float = 0.0
+    first: int = 0
+
+
+def read_claims(path: Path) -> list[Entry]:
+    """The entries of claims.yaml.
+
+    Raises:
+        ClaimsError: an unknown or missing key, a measurement that does not exist, a class that is none.
+    """
+    try:
+        entries = TypeAdapter(list[Entry]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ClaimsError(f"{path}: {error}") from error
+    for entry in entries:
+        if entry.measurement not in MEASUREMENTS:
+            raise ClaimsError(
+                f"{path}: claim {entry.claim!r}: measurement {entry.measurement!r} is none of "
+                f"{', '.join(MEASUREMENTS)}"
+            )
+        if entry.emotion and entry.emotion not in COMPOUND:
+            raise ClaimsError(f"{path}: claim {entry.claim!r}: {entry.emotion!r} is no compound emotion")
+    return entries
 
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured. `runs`, `attention`, `history`: by run name, in the order of params.yaml."""
+    """All that was measured. `runs`, `attention`, `probes`, `history`: by run name, as params.yaml has them.
+
+    `reference`: of the starting network. `comparisons`: of the runs with each other.
+    """
 
     params: dict[str, Any]
     classes: tuple[str, ...]
@@ -29,7 +74,11 @@ class Study:
     pretrained: dict[str, Any]
     runs: dict[str, dict[str, Any]]
     attention: dict[str, dict[str, Any]]
+    reference: dict[str, Any]
+    probes: dict[str, dict[str, Any]]
+    comparisons: dict[str, Any]
     history: dict[str, pd.DataFrame]
+    ledger: list[Entry]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -51,10 +100,12 @@ class Study:
 class Claim:
     """A claim of the original (message `claim-<claim>`) beside what was measured.
 
-    `verdict`: one of OUTCOMES.
+    `rule`: what would decide it. `verdict`: one of OUTCOMES.
     """
 
     claim: str
+    number: int
+    rule: Said
     measured: Said
     verdict: str
 
@@ -62,99 +113,145 @@ class Claim:
 def class_bias(
     run: Mapping[str, Any], classes: Sequence[str], train_counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """How a run treats frequent and rare classes, on validation.
-
-    Returns recall of the most and least frequent training class, the share of predictions and of images that
-    fall on the three most frequent classes, and the classes never predicted.
-    """
+    """How a run treats frequent and rare classes, on validation: the three most frequent in training, recall
+    of the most and the least frequent class that validation has, and the classes never predicted."""
     confusion = np.array(run["selected"]["val"]["confusion"])
     by_count = sorted(classes, key=lambda c: -train_counts[c])
-    frequent = [classes.index(c) for c in by_count[:3]]
     per_class = run["selected"]["val"]["per_class"]
     present = [c for c in by_count if per_class[c]["support"]]
     return {
+        "frequent": by_count[:3],
         "largest": present[0],
         "largest_recall": per_class[present[0]]["recall"],
         "smallest": present[-1],
         "smallest_recall": per_class[present[-1]]["recall"],
-        "predicted_frequent": float(confusion[:, frequent].sum() / confusion.sum()),
-        "true_frequent": float(confusion[frequent].sum() / confusion.sum()),
-        "frequent": [classes[i] for i in frequent],
         "never": [c for i, c in enumerate(classes) if not confusion[:, i].any()],
     }
 
 
-def confusions(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) -> dict[str, Any]:
-    """The most frequent confusions of a run on validation, and how many errors share a basic emotion with the
-    truth.
-
-    `expected` is that share if each wrong answer had been drawn with the frequencies of the run's own
-    predictions.
-    """
-    confusion = np.array(run["selected"]["val"]["confusion"], float)
-    wrong = confusion * (1 - np.eye(len(classes)))
-    shares = np.array([[len(set(components(a)) & set(components(b))) for b in classes] for a in classes]) > 0
-    drawn = np.tile(confusion.sum(0), (len(classes), 1)) * (1 - np.eye(len(classes)))
-    drawn = drawn / drawn.sum(1, keepdims=True).clip(1e-12) * wrong.sum(1, keepdims=True)
-    pairs = [
-        (int(wrong[i, j]), i, j) for i in range(len(classes)) for j in range(len(classes)) if wrong[i, j]
+def confusions(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) -> list[dict[str, Any]]:
+    """The most frequent confusions of a run on validation: true and predicted class, images, and their share
+    of the true class."""
+    confusion = np.array(run["selected"]["val"]["confusion"])
+    wrong = confusion * (1 - np.eye(len(classes), dtype=int))
+    pairs = sorted(((-int(wrong[i, j]), int(i), int(j)) for i, j in np.argwhere(wrong)))
+    return [
+        {"true": classes[i], "predicted": classes[j], "count": -n, "share": float(-n / confusion[i].sum())}
+        for n, i, j in pairs[:most]
     ]
-    pairs.sort(key=lambda p: (-p[0], p[1], p[2]))
-    errors = wrong.sum()
-    return {
-        "errors": int(errors),
-        "share": float((wrong * shares).sum() / errors) if errors else 0.0,
-        "expected": float((drawn * shares).sum() / errors) if errors else 0.0,
-        "pairs": [
-            {"true": classes[i], "predicted": classes[j], "count": n, "share": n / confusion[i].sum()}
-            for n, i, j in pairs[:most]
-        ],
-    }
 
 
 def evidence(verdict: Mapping[str, Any]) -> Said:
-    """The sentence that gives the numbers which decided a verdict."""
-    numbers = dict(verdict["evidence"])
-    if verdict["name"] in ("underfitting", "under-trained"):
+    """The sentence that gives the numbers which decided a verdict, and what would change it."""
+    numbers, name = dict(verdict["evidence"]), verdict["name"].replace(" ", "-")
+    outcome = verdict["outcome"].replace(" ", "-")
+    if name == "overfitting":
+        change = said(f"change-overfitting-{outcome}", **numbers)
+        return said("evidence-overfitting", change=change, **numbers)
+    if name == "underfitting":
         if numbers["train_accuracy"] >= numbers["threshold"]:
             return said("evidence-not-low", **numbers)
         if "rise" not in numbers:
-            return said("evidence-low-one-epoch", **numbers)
-        return said("evidence-low", before=numbers["curve"] - numbers["rise"], **numbers)
-    return said(f"evidence-{verdict['name'].replace(' ', '-')}", **numbers)
+            return said("evidence-low-few-epochs", **numbers)
+        return said("evidence-low", change=said(f"change-underfitting-{outcome}", **numbers), **numbers)
+    if name == "under-trained":
+        if "longer" in numbers:
+            return said(
+                "evidence-longer",
+                by=numbers["longer"],
+                low=numbers["longer_low"],
+                high=numbers["longer_high"],
+            )
+        return said("evidence-no-longer-run", trend=_trend(numbers))
+    if name == "catastrophic-forgetting":
+        parts = [
+            said(f"evidence-{what}", **_loss(numbers, what))
+            for what in ("retention", "probe")
+            if what in numbers
+        ]
+        if "retention" not in numbers:
+            parts.insert(0, said("evidence-retention-unknown"))
+        return said("evidence-forgetting", list=parts, change=said(f"change-forgetting-{outcome}"))
+    return said("evidence-unstable", **numbers) if numbers else said("evidence-one-seed")
+
+
+def _loss(numbers: Mapping[str, float], what: str) -> dict[str, float]:
+    """A loss of accuracy, as the change that it is."""
+    return {
+        "by": -numbers[what],
+        "low": -numbers[f"{what}_high"],
+        "high": -numbers[f"{what}_low"],
+        "threshold": numbers[f"{what}_threshold"],
+    }
+
+
+def _trend(numbers: Mapping[str, float]) -> Said:
+    return said("trend", **numbers) if "rise" in numbers else said("no-trend")
 
 
 def claims(study: Study) -> list[Claim]:
-    """The original's claims, each beside the measurement that decides it here, or said to be not measured."""
-    nothing = said("measured-nothing")
-    found: list[Claim] = []
-    for run, verdict, claim, also in (
-        ("run1", "overfitting", "overfits", "memorised"),
-        ("run2", "underfitting", "underfits", "generic-features"),
-        ("run3", "catastrophic forgetting", "forgets", None),
-    ):
-        if run in study.runs:
-            match = next(v for v in study.runs[run]["verdicts"] if v["name"] == verdict)
-            found.append(Claim(claim, evidence(match), match["outcome"]))
-            if also:
-                found.append(Claim(also, nothing, "not measured"))
-    found.append(_attention_claim(study))
-    found.extend(_bias_claims(study))
-    by_run = {name: confusions(run, study.classes) for name, run in study.runs.items()}
-    shared = [
-        said("measured-confused-run", name=name, share=c["share"], expected=c["expected"])
-        for name, c in by_run.items()
-    ]
-    found.append(Claim("confused", said("measured-confused", list=shared), "not measured"))
-    found.append(Claim("millions", said("measured-one-size"), "not measured"))
+    """The original's claims, each beside the measurement that decides it here."""
+    found = []
+    for entry in study.ledger:
+        if entry.run and entry.run not in study.runs:
+            continue
+        measured, verdict = MEASUREMENTS[entry.measurement](study, entry)
+        found.append(Claim(entry.claim, entry.number, _rule(entry), measured, verdict))
     return found
 
 
-def _attention_claim(study: Study) -> Claim:
+Decided = tuple[Said, str]
+"""What was measured, and one of OUTCOMES."""
+
+
+def _rule(entry: Entry) -> Said:
+    values = entry.model_dump(exclude={"claim", "number", "measurement"})
+    name = said(f"verdict-{entry.verdict.replace(' ', '-')}") if entry.verdict else ""
+    emotion = said(entry.emotion) if entry.emotion else ""
+    return said(f"rule-{entry.measurement}", **values | {"verdict": name, "emotion": emotion})
+
+
+def _nothing(study: Study, entry: Entry) -> Decided:
+    return said(f"measured-nothing-{entry.claim}"), "undecided"
+
+
+def _verdict(study: Study, entry: Entry) -> Decided:
+    verdict = next(v for v in study.runs[entry.run]["verdicts"] if v["name"] == entry.verdict)
+    outcome = {
+        "supported": "supported",
+        "not supported": "contradicted",
+        "undecided": "undecided",
+        "not measured": NOT_TESTABLE,
+    }
+    return evidence(verdict), outcome[verdict["outcome"]]
+
+
+def _probe_recall(study: Study, entry: Entry) -> Decided:
+    """Whether the starting features suffice for a class: the recall of a linear probe on them."""
+    found = study.reference["test"]["per_class"].get(entry.emotion)
+    if not found or not found["support"]:
+        return said("measured-no-image"), NOT_TESTABLE
+    low, high = found["interval"]
+    verdict = _against(low, high, entry.threshold, below="supported", above="contradicted")
+    start, source = study.pretrained, "features-imagenet"
+    if start["basic_emotions_epochs"] or not start["weights"].startswith("imagenet"):
+        # The claim is about ImageNet's own features: the number is printed, and decides nothing.
+        source = "features-basic" if start["basic_emotions_epochs"] else "features-other"
+        verdict = NOT_TESTABLE
+    numbers = {"recall": found["recall"], "low": low, "high": high, "images": found["support"]}
+    return said("measured-probe-recall", source=said(source), **numbers), verdict
+
+
+def _against(low: float, high: float, threshold: float, below: str, above: str) -> str:
+    """On which side of a threshold an interval lies."""
+    return below if high < threshold else above if low >= threshold else "undecided"
+
+
+def _heat(study: Study, entry: Entry) -> Decided:
     if any(a["regions"] != "exact" for a in study.attention.values()):
-        return Claim("background", said("measured-no-regions"), "not measured")
+        return said("measured-no-regions"), NOT_TESTABLE
     if not all(a["shares"] for a in study.attention.values()):
-        return Claim("background", said("measured-empty-maps"), "not measured")
+        return said("measured-empty-maps"), NOT_TESTABLE
     by_run, differences = [], []
     for name, attention in study.attention.items():
         ratio = {}
@@ -163,57 +260,114 @@ def _attention_claim(study: Study) -> Claim:
             area = sum(attention["shares"][a]["area"] for a in areas)
             if area == 0:
                 missing = [said(f"area-{a}") for a in areas]
-                return Claim("background", said("measured-no-area", areas=missing), "not measured")
+                return said("measured-no-area", areas=missing), NOT_TESTABLE
             ratio[group] = heat / area
         differences.append(ratio["away"] - ratio["facial"])
         by_run.append(said("measured-background-run", name=name, **ratio))
-    return Claim(
-        "background", said("measured-background", list=by_run), _direction(differences, ATTENTION_MARGIN)
+    return said("measured-background", list=by_run), _of_all(
+        [
+            _against(d, d, 0.0, "contradicted", "supported") if abs(d) > entry.margin else "undecided"
+            for d in differences
+        ]
     )
 
 
-def _direction(differences: Sequence[float], margin: float) -> str:
-    """What several runs say together: a difference within `margin` speaks for neither side."""
-    yes, no = (sum(sign * d > margin for d in differences) for sign in (1, -1))
-    if yes == len(differences):
-        return "supported"
-    if no == len(differences):
-        return "contradicted"
-    return "supported for some runs" if yes else "not supported"
+def _of_all(outcomes: Sequence[str]) -> str:
+    """What several runs say together: one outcome where they agree."""
+    return outcomes[0] if len(set(outcomes)) == 1 else "undecided"
 
 
-def _bias_claims(study: Study) -> list[Claim]:
-    found = []
-    train_counts = study.train_counts
-    name = "Angrily_Disgusted"
-    if name in study.classes:
-        rank = sorted(train_counts, key=lambda c: -train_counts[c]).index(name) + 1
-        published = sorted(RAFCE_COUNTS, key=lambda c: -RAFCE_COUNTS[c][0]).index(name) + 1
-        measured = said(
-            "measured-rare",
-            rank=rank,
-            classes=len(train_counts),
-            images=train_counts[name],
-            published=published,
-            all=len(RAFCE_COUNTS),
-            published_images=RAFCE_COUNTS[name][0],
+def _class_rank(study: Study, entry: Entry) -> Decided:
+    """Whether a class is rare: its rank by training images here, and in RAF-CE as published."""
+    name, counts = entry.emotion, study.train_counts
+    if name not in counts:
+        return said("measured-no-class"), NOT_TESTABLE
+    rank = sorted(counts, key=lambda c: -counts[c]).index(name) + 1
+    published = sorted(RAFCE_COUNTS, key=lambda c: -RAFCE_COUNTS[c][0]).index(name) + 1
+    measured = said(
+        "measured-rare",
+        rank=rank,
+        classes=len(counts),
+        images=counts[name],
+        published=published,
+        all=len(RAFCE_COUNTS),
+        published_images=RAFCE_COUNTS[name][0],
+    )
+    if rank <= entry.first:
+        return measured, "contradicted"
+    return measured, "supported" if rank > len(counts) / 2 else "undecided"
+
+
+def _recall_zero(study: Study, entry: Entry) -> Decided:
+    """Whether no image of a class is recognised, on test."""
+    scores = {n: r["selected"]["test"] for n, r in study.runs.items()}
+    if not all(s["per_class"].get(entry.emotion, {}).get("support") for s in scores.values()):
+        return said("measured-no-image"), NOT_TESTABLE
+    recalls = [
+        said(
+            "measured-fails-run",
+            name=name,
+            recall=s["per_class"][entry.emotion]["recall"],
+            low=s["recall_intervals"][entry.emotion][0],
+            high=s["recall_intervals"][entry.emotion][1],
         )
-        rare = "supported" if rank > len(train_counts) / 2 else "not supported"
-        found.append(Claim("rare", measured, "contradicted" if rank <= 3 else rare))
-        scores = {n: r["selected"]["val"]["per_class"][name] for n, r in study.runs.items()}
-        if all(s["support"] for s in scores.values()):
-            failing = sum(s["recall"] == 0 for s in scores.values())
-            some = "supported for some runs" if failing else "contradicted"
-            recalls = [said("measured-fails-run", name=n, recall=s["recall"]) for n, s in scores.items()]
-            verdict = "supported" if failing == len(scores) else some
-            found.append(Claim("fails", said("measured-fails", list=recalls), verdict))
-        else:
-            found.append(Claim("fails", said("measured-no-image"), "not measured"))
-    bias = {n: class_bias(r, study.classes, train_counts) for n, r in study.runs.items()}
-    shares = [
-        said("measured-biased-run", name=n, predicted=b["predicted_frequent"], true=b["true_frequent"])
-        for n, b in bias.items()
+        for name, s in scores.items()
     ]
-    differences = [b["predicted_frequent"] - b["true_frequent"] for b in bias.values()]
-    found.append(Claim("biased", said("measured-biased", list=shares), _direction(differences, BIAS_MARGIN)))
-    return found
+    zero = [s["per_class"][entry.emotion]["recall"] == 0 for s in scores.values()]
+    return said("measured-fails", list=recalls), _of_all(["supported" if z else "contradicted" for z in zero])
+
+
+def _frequent_share(study: Study, entry: Entry) -> Decided:
+    by_run, outcomes = [], []
+    for name, errors in study.comparisons["errors"].items():
+        found = errors["frequent"]
+        low, high = found["interval"]
+        by_run.append(
+            said(
+                "measured-biased-run",
+                name=name,
+                predicted=found["predicted"],
+                true=found["true"],
+                low=low,
+                high=high,
+            )
+        )
+        biased = low > 0 and found["difference"] > entry.margin
+        outcomes.append("supported" if biased else "contradicted" if high < entry.margin else "undecided")
+    return said("measured-biased", list=by_run), _of_all(outcomes)
+
+
+def _shared_units(study: Study, entry: Entry) -> Decided:
+    """Whether confusions go to classes with the same action units, beyond what shared emotions explain."""
+    by_run, outcomes = [], []
+    for name, errors in study.comparisons["errors"].items():
+        tests = errors["structure"]
+        alone, given = tests["shared_units"], tests["shared_units_given_emotions"]
+        if alone is None or given is None:
+            return said("measured-no-units"), NOT_TESTABLE
+        by_run.append(
+            said(
+                "measured-units-run",
+                name=name,
+                r=alone["r"],
+                p=alone["p"],
+                given_r=given["r"],
+                given_p=given["p"],
+            )
+        )
+        both = alone["p"] < entry.level and given["p"] < entry.level
+        outcomes.append("supported" if both else "undecided")
+    return said("measured-units", list=by_run), _of_all(outcomes)
+
+
+MEASUREMENTS: Final[dict[str, Callable[[Study, Entry], Decided]]] = {
+    "nothing": _nothing,
+    "verdict": _verdict,
+    "probe-recall": _probe_recall,
+    "heat": _heat,
+    "class-rank": _class_rank,
+    "recall-zero": _recall_zero,
+    "frequent-share": _frequent_share,
+    "shared-units": _shared_units,
+}
+"""Measurements that claims.yaml may name, each with its rule."""

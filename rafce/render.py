@@ -112,6 +112,22 @@ def class_distribution(data: Mapping[str, Any], classes: Sequence[str], say: Wor
     return _png(figure)
 
 
+def reliability(runs: Mapping[str, dict[str, Any]], say: Wording) -> bytes:
+    """Accuracy against confidence on test by run, in bins of equally many images; the diagonal is perfect."""
+    figure, axes = plt.subplots(figsize=(5.6, 5), layout="constrained")
+    axes.plot([0, 100], [0, 100], color="black", lw=1, ls=":", label=say("figure-perfect"))
+    for i, (name, run) in enumerate(runs.items()):
+        bins = run["selected"]["test"]["reliability"]
+        confidence, accuracy = ([100 * b[k] for b in bins] for k in ("confidence", "accuracy"))
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        axes.plot(confidence, accuracy, label=name, lw=1, color=colour, marker=marker, ms=5)
+    axes.set(xlabel=say("figure-confidence"), ylabel=say("figure-accuracy"), xlim=(0, 100), ylim=(0, 100))
+    axes.set_title(say("figure-calibration"), fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
 def attention_bars(attention: Mapping[str, dict[str, Any]], titles: Mapping[str, str], say: Wording) -> bytes:
     """Heat relative to area by run and area of the picture; 1 = no preference."""
     areas = list(dict.fromkeys(area for a in attention.values() for area in a["shares"]))

@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
@@ -14,8 +14,6 @@ from markdown.extensions.toc import TocExtension, slugify_unicode
 from pydantic import BaseModel
 
 from rafce.claims import (
-    ATTENTION_MARGIN,
-    BIAS_MARGIN,
     OUTCOMES,
     Study,
     claims,
@@ -25,6 +23,7 @@ from rafce.claims import (
 )
 from rafce.diagnosis import VERDICTS
 from rafce.render import fit_jpeg
+from rafce.scoring import ENOUGH
 from rafce.sources import SOURCES
 from rafce.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS
 from rafce.wording import TEMPLATES, Said, Wording, said
@@ -92,11 +91,65 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         "confusions": {name: confusions(run, study.classes) for name, run in study.runs.items()},
         "claims": decided,
         "counted": {v: sum(c.verdict == v for c in decided) for v in OUTCOMES},
-        "margins": {"heat": ATTENTION_MARGIN, "shares": BIAS_MARGIN},
         "methods": {"layercam": "LayerCAM", "gradcam": "Grad-CAM"},
         "ranked": [say("order-run", name=n, accuracy=totals[n]["val_accuracy"]) for n in ranking],
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
+        **_evidence(study, say),
         **_alternatives(study, say),
+    }
+
+
+def _evidence(study: Study, say: Wording) -> dict[str, Any]:
+    """Intervals and tests, as the template prints them."""
+    tests = {name: run["selected"]["test"] for name, run in study.runs.items()}
+    first = next(iter(tests.values()))
+
+    def with_interval(name: str, score: str, shown: Callable[[float], str]) -> str:
+        value, interval = tests[name].get(score), tests[name]["intervals"].get(score)
+        if value is None:
+            return ""
+        if interval is None:
+            return shown(value)
+        return say("ci", value=shown(value), low=shown(interval[0]), high=shown(interval[1]))
+
+    def decimals(value: float) -> str:
+        return say.decimal(value, 3)
+
+    columns = {
+        "accuracy": say.percent,
+        "balanced_accuracy": say.percent,
+        "macro_f1": decimals,
+        "macro_f1_ten": decimals,
+        "top2_accuracy": say.percent,
+        "component_score": say.percent,
+        "ece": decimals,
+        "brier": decimals,
+    }
+    excess = [
+        said(
+            "excess-item",
+            name=name,
+            true=said(pair["true"]),
+            predicted=said(pair["predicted"]),
+            count=pair["count"],
+            expected=pair["expected"],
+        )
+        for name, errors in study.comparisons["errors"].items()
+        for pair in errors["excess"]
+    ]
+    return {
+        "uncertain": {
+            name: [with_interval(name, score, shown) for score, shown in columns.items()] for name in tests
+        },
+        "coverage": [
+            said("coverage-run", name=name, coverage=test["macro_f1_coverage"])
+            for name, test in tests.items()
+        ],
+        "of_ten": sum(s["support"] >= ENOUGH for s in first["per_class"].values()),
+        "enough": ENOUGH,
+        "pairs_of_runs": study.comparisons["pairs"],
+        "errors": study.comparisons["errors"],
+        "excess_list": excess,
     }
 
 
@@ -150,6 +203,16 @@ def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
         ],
         "alt_matrices": [
             said("matrices-alt-run", name=n, right=int(right[n]), images=r["selected"]["val"]["images"])
+            for n, r in study.runs.items()
+        ],
+        "alt_calibration": [
+            said(
+                "calibration-alt-run",
+                name=n,
+                confidence=sum(b["images"] * b["confidence"] for b in r["selected"]["test"]["reliability"])
+                / r["selected"]["test"]["images"],
+                accuracy=r["selected"]["test"]["accuracy"],
+            )
             for n, r in study.runs.items()
         ],
         "alt_attention": [
@@ -236,6 +299,11 @@ def _environment(say: Wording) -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - Markdown; names come from the taxonomy and from params.yaml
     )
+
+    def p_value(p: float) -> str:
+        """To four decimals; smaller ones are said to be smaller."""
+        return say.decimal(p, 4) if p >= 0.0001 else f"&lt; {say.decimal(0.0001, 4)}"
+
     environment.filters |= {
         "percent": say.percent,
         "decimal": say.decimal,
@@ -246,6 +314,14 @@ def _environment(say: Wording) -> jinja2.Environment:
         "outcome": lambda name: say(f"outcome-{name.replace(' ', '-')}"),
         "claimed": lambda name: say(f"claim-{name.replace(' ', '-')}"),
         "evidence": evidence,
+        "ci": lambda change: say(
+            "ci",
+            value=say.change(change["difference"]),
+            low=say.change(change["interval"][0]),
+            high=say.change(change["interval"][1]),
+        ),
+        "p": p_value,
+        "correlation": lambda test: f"{say.decimal(test['r'], 2)} ({p_value(test['p'])})" if test else "",
         "capitalised": lambda text: text[:1].upper() + text[1:],
         "cell": _cell,
         "attribute": lambda text: text.replace('"', "'").replace("[", "(").replace("]", ")"),

@@ -5,6 +5,7 @@ Usage: python -m stages.evaluate run1
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from rafce import dataset, diagnosis, network, outs, scoring, training
+from rafce import dataset, diagnosis, network, outs, scoring, training, uncertainty
+from rafce.diagnosis import Evidence
 from rafce.params import Group
+from rafce.streams import numpy_stream
 from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
 from rafce.training import InferenceParams
+from rafce.uncertainty import UncertaintyParams
 from stages import command
 
 
@@ -27,10 +31,12 @@ class EvaluateParams(Group):
 
 
 PARAMS = {
+    "seed": int,
     "data.classes": ClassSet,
     "train": InferenceParams,
     "runs.{run}.title": str,
     "evaluate": EvaluateParams,
+    "uncertainty": UncertaintyParams,
     "diagnosis": diagnosis.DiagnosisParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
@@ -72,7 +78,20 @@ def main(values: dict[str, Any], name: str) -> None:
             for s in ("train", "val")
         }
 
-    curve = pd.read_csv(f"plots/runs/{name}/history.csv")["train_accuracy"].tolist()
+    for split in ("val", "test"):
+        draws = numpy_stream(values["seed"], "bootstrap", name, split)
+        at_selected[split] |= uncertain(
+            splits[split].labels.numpy(), by_split[split], classes, values["uncertainty"], draws
+        )
+    simulated = numpy_stream(values["seed"], "coverage", name)
+    at_selected["test"]["macro_f1_coverage"] = uncertainty.coverage(
+        np.array(at_selected["test"]["confusion"]),
+        values["uncertainty"].simulations,
+        values["uncertainty"].replicates,
+        simulated,
+    )
+    history = pd.read_csv(f"plots/runs/{name}/history.csv")
+    probe = json.loads(Path(f"metrics/probe/{name}.json").read_text())
     train_labels = splits["train"].labels.numpy()
     outs.write_json(
         Path(f"metrics/runs/{name}.json"),
@@ -87,9 +106,7 @@ def main(values: dict[str, Any], name: str) -> None:
             },
             "selected": {"epoch": selected["epoch"], **at_selected},
             "last": {"epoch": last["epoch"], **at_last},
-            "verdicts": diagnosis.diagnose(
-                at_last["train"]["accuracy"], at_last["val"]["accuracy"], curve, values["diagnosis"]
-            ),
+            "verdicts": diagnosis.diagnose(evidence(at_last, history, probe), values["diagnosis"]),
         },
     )
     outs.write_text(
@@ -97,6 +114,38 @@ def main(values: dict[str, Any], name: str) -> None:
     )
     outs.write_text(Path(f"plots/runs/{name}/per_class.csv"), per_class_csv(at_selected["val"]["per_class"]))
     outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
+
+
+def uncertain(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    params: UncertaintyParams,
+    draws: np.random.Generator,
+) -> dict[str, Any]:
+    """95 % intervals of a split's scores."""
+    confusion = scoring.confusion(labels, probabilities.argmax(1), len(classes))
+    return {
+        "intervals": uncertainty.intervals(labels, probabilities, classes, params.replicates, draws),
+        "recall_intervals": uncertainty.recall_intervals(confusion, classes),
+    }
+
+
+def evidence(last: dict[str, Any], history: pd.DataFrame, probe: dict[str, Any]) -> Evidence:
+    """What verdicts rest on: scores at the last epoch, the curves, and the measured drift from the start."""
+    (train, val), retention = (last[s] for s in ("train", "val")), probe["retention"]
+    forgotten = None
+    if retention and retention["measurable"]:
+        low, high = retention["interval"]
+        forgotten = diagnosis.Change(-retention["drop"], (-high, -low))
+    return Evidence(
+        train=(round(train["accuracy"] * train["images"]), train["images"]),
+        val=(round(val["accuracy"] * val["images"]), val["images"]),
+        train_curve=history["train_accuracy"].tolist(),
+        val_losses=history["val_loss"].tolist(),
+        retention=forgotten,
+        probe=diagnosis.change_of(probe["against_start"]),
+    )
 
 
 def numbered(label: str) -> str:

@@ -43,18 +43,22 @@ HISTORY = Path("plots/pretrain_history.csv")
 METRICS = Path("metrics/pretrained.json")
 
 
-def initial_body(model: network.ResNet, weights: str) -> dict[str, Any]:
-    """Load the chosen weights into the body of `model`; returns where they came from."""
+def initial_body(model: network.ResNet, weights: str) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    """Load the chosen weights into the body of `model`.
+
+    Returns where they came from, and weight and bias of the head that ImageNet's weights were trained with:
+    without it nothing could tell later what of ImageNet a run forgets.
+    """
     if weights == "none":
-        return {"weights": "none"}
+        return {"weights": "none"}, []
     if weights in network.IMAGENET:
         url = network.IMAGENET[weights]
         state, digest = network.download(url)
         network.load_body(model, state, weights)
-        return {"weights": weights, "url": url, "sha256": digest}
+        return {"weights": weights, "url": url, "sha256": digest}, [state["fc.weight"], state["fc.bias"]]
     path = WEIGHTS / weights
     network.load_body(model, network.read_checkpoint(path)["state_dict"], str(path))
-    return {"weights": weights, "sha256": network.file_sha256(path)}
+    return {"weights": weights, "sha256": network.file_sha256(path)}, []
 
 
 def main(values: dict[str, Any]) -> None:
@@ -62,12 +66,13 @@ def main(values: dict[str, Any]) -> None:
     epochs = pretrained.basic_emotions.epochs
     device = training.prepare_device(train.threads)
     model = network.build(len(BASIC), 0.0, values["seed"])
-    record: dict[str, Any] = {**initial_body(model, pretrained.weights), "basic_emotions_epochs": epochs}
+    origin, imagenet_head = initial_body(model, pretrained.weights)
+    record: dict[str, Any] = {**origin, "basic_emotions_epochs": epochs}
     if epochs == 0:
-        # Without a head: nothing has trained it.
+        # Without the head that `build` made: nothing has trained it.
         state = {k: v for k, v in network.snapshot(model).items() if not k.startswith("fc.")}
         if console.first_process():
-            write(state, [], record)
+            write(state, [], record, {"imagenet_head": imagenet_head} if imagenet_head else {})
         return
     if not any(row.role == "basic" for row in dataset.read_manifest(DATASET)):
         raise images.ImageError(
@@ -115,14 +120,17 @@ def main(values: dict[str, Any]) -> None:
             "val_majority": (val_split.labels == train_split.labels.mode().values).double().mean().item(),
         }
         if accelerator.is_main_process:
-            write(fitted.selected_state, fitted.history, record)
+            write(fitted.selected_state, fitted.history, record, {})
             checkpoints.discard()
     accelerator.end_training()
 
 
-def write(state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any]) -> None:
+def write(
+    state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any], more: dict[str, Any]
+) -> None:
     """The outs of the stage."""
-    outs.write_torch(OUT, {"state_dict": state, "classes": list(BASIC) if history else [], "origin": record})
+    classes = list(BASIC) if history else []
+    outs.write_torch(OUT, {"state_dict": state, "classes": classes, "origin": record, **more})
     outs.write_text(HISTORY, training.history_csv(history))
     outs.write_json(METRICS, record)
 

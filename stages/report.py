@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from rafce import outs, render, report
-from rafce.claims import Study
+from rafce.claims import Study, read_claims
 from rafce.images import PreprocessParams
 from rafce.params import Group, RunTitles
 from rafce.sources import DataParams
@@ -34,6 +34,7 @@ PARAMS = {
     "pretrained": dict[str, Any],
     "train": dict[str, Any],
     "runs": RunTitles,
+    "uncertainty": dict[str, Any],
     "diagnosis": dict[str, Any],
     "report": ReportParams,
 }
@@ -53,6 +54,10 @@ def main(values: dict[str, Any]) -> None:
         pretrained=read_json("metrics/pretrained.json"),
         runs={name: read_json(f"metrics/runs/{name}.json") for name in runs},
         attention={name: read_json(f"metrics/attention/{name}.json") for name in runs},
+        reference=read_json("metrics/reference.json"),
+        probes={name: read_json(f"metrics/probe/{name}.json") for name in runs},
+        comparisons=read_json("metrics/comparisons.json"),
+        ledger=read_claims(Path("claims.yaml")),
         history={name: pd.read_csv(f"plots/runs/{name}/history.csv") for name in runs},
     )
     outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
@@ -65,6 +70,7 @@ def main(values: dict[str, Any]) -> None:
         "plots/training_curves.png": render.training_curves(study.history, study.titles, say),
         "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts, say),
+        "plots/calibration.png": render.reliability(study.runs, say),
         "plots/attention.png": render.attention_bars(study.attention, study.titles, say),
         "plots/resnet_final_confusion_matrix.png": render.final_matrix(best, study.classes, say),
     }

@@ -1,14 +1,17 @@
 """A study of three classes and made-up measurements, for the tests of figures and report."""
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from conftest import ROOT
 
-from rafce import scoring
+from rafce import scoring, uncertainty
 from rafce.audit import REASONS
-from rafce.claims import Study
-from rafce.diagnosis import DiagnosisParams, diagnose
+from rafce.claims import Study, read_claims
+from rafce.diagnosis import Change, DiagnosisParams, Evidence, diagnose
 from rafce.images import PreprocessParams
 from rafce.leakage import KINDS
 from rafce.sources import DataParams
@@ -19,7 +22,17 @@ CONFUSION = [[4, 1, 1], [2, 1, 0], [1, 0, 0]]
 """Validation, rows true: 10 images, 5 right."""
 TRAIN = {"Happily_Surprised": 60, "Sadly_Angry": 30, "Angrily_Disgusted": 10}
 
-DIAGNOSIS = {"overfitting_gap": 0.15, "underfitting_train_accuracy": 0.5, "plateau": 0.02}
+DIAGNOSIS = {
+    "overfitting_gap": 0.15,
+    "val_loss_rise": 0.1,
+    "underfitting_train_accuracy": 0.5,
+    "plateau": 0.02,
+    "retention_drop": 0.1,
+    "probe_drop": 0.05,
+    "seed_deviation": 0.05,
+}
+UNCERTAINTY = {"replicates": 200, "simulations": 200, "permutations": 199}
+LEDGER = read_claims(ROOT / "claims.yaml")
 
 
 def scores(confusion: list[list[int]]) -> dict[str, Any]:
@@ -28,11 +41,27 @@ def scores(confusion: list[list[int]]) -> dict[str, Any]:
     labels, said = np.array(pairs).T
     probabilities = np.full((len(pairs), len(CLASSES)), 0.1)
     probabilities[np.arange(len(pairs)), said] = 0.8
-    return scoring.score(labels, probabilities, CLASSES)
+    table = np.array(confusion)
+    return scoring.score(labels, probabilities, CLASSES) | {
+        "intervals": uncertainty.intervals(labels, probabilities, CLASSES, 200, np.random.default_rng(0)),
+        "recall_intervals": uncertainty.recall_intervals(table, CLASSES),
+        "macro_f1_coverage": 0.93,
+    }
 
 
-def measured(name: str, title: str, val: list[list[int]], train_right: int = 9) -> dict[str, Any]:
-    """What `evaluate` writes for one run; of ten training images `train_right` are right."""
+def measured(
+    name: str, title: str, val: list[list[int]], /, train_right: int = 9, **evidence: Any
+) -> dict[str, Any]:
+    """What `evaluate` writes for one run; of ten training images `train_right` are right, of ten validation
+    images one, at the last epoch. `evidence` replaces fields of the evidence for its verdicts."""
+    found = Evidence(
+        train=(train_right * 10, 100),
+        val=(10, 100),
+        train_curve=[0.3, 0.6, train_right / 10],
+        val_losses=[1.0, 1.0],
+        retention=Change(-0.01, (-0.05, 0.03)),
+        probe=Change(0.02, (-0.02, 0.06)),
+    )
     train = scores([[train_right, 10 - train_right, 0], [0, 0, 0], [0, 0, 0]])
     return {
         "run": name,
@@ -42,9 +71,7 @@ def measured(name: str, title: str, val: list[list[int]], train_right: int = 9) 
         "majority": {"val": 0.6, "test": 0.5},
         "selected": {"epoch": 2, "train": train, "val": scores(val), "test": scores(val[::-1])},
         "last": {"epoch": 3, "train": train, "val": scores([[1, 5, 0], [3, 0, 0], [0, 1, 0]])},
-        "verdicts": diagnose(
-            train_right / 10, 0.1, [0.3, 0.6, train_right / 10], DiagnosisParams(**DIAGNOSIS)
-        ),
+        "verdicts": diagnose(replace(found, **evidence), DiagnosisParams(**DIAGNOSIS)),
     }
 
 
@@ -62,6 +89,60 @@ def seen(regions: str = "exact", away: float = 0.3) -> dict[str, Any]:
         "empty_maps": 0,
         "regions": regions,
         "shares": {a: {"heat": heat[a], "area": area[a], "ratio": heat[a] / area[a]} for a in heat},
+    }
+
+
+def probed(name: str) -> dict[str, Any]:
+    """What `probe` writes."""
+    parts = ("stem", "layer1", "layer2", "layer3", "layer4")
+    return {
+        "run": name,
+        "test": probe_test(0.6),
+        "against_start": {"difference": 0.02, "interval": [-0.02, 0.06], "p": 0.5, "distorted": False},
+        "cka": dict(zip(parts, (1.0, 0.99, 0.9, 0.8, None), strict=True)),
+        "weight_change": dict.fromkeys(parts, 0.01),
+        "statistics_change": dict.fromkeys(parts, 0.2),
+        "retention": {
+            "task": "basic emotions",
+            "images": 40,
+            "before": 0.5,
+            "after": 0.49,
+            "majority": 0.2,
+            "measurable": True,
+            "drop": 0.01,
+            "interval": [-0.03, 0.05],
+            "p": 0.8,
+        },
+    }
+
+
+def probe_test(recall: float, low: float = 0.3, high: float = 0.8) -> dict[str, Any]:
+    """Scores of a linear probe on test; every class has the same recall."""
+    found = {"recall": recall, "interval": [low, high], "support": 10}
+    return {
+        "accuracy": recall,
+        "interval": [low, high],
+        "macro_f1": 0.5,
+        "per_class": dict.fromkeys((*CLASSES, "Happily_Disgusted"), found),
+    }
+
+
+def errors(
+    p: float = 0.5, difference: float = 0.1, interval: tuple[float, float] = (0.02, 0.2), units: bool = True
+) -> dict[str, Any]:
+    """What `compare` writes of one run's errors; `p`: of all Mantel tests."""
+    test = {"r": 0.3, "p": p, "permutations": 199}
+    return {
+        "frequency": {"slope": 0.4, "interval": [0.1, 0.7], "p": 0.02, "classes": 3, "images": 10},
+        "frequent": {"predicted": 0.6, "true": 0.5, "difference": difference, "interval": list(interval)},
+        "excess": [{"true": CLASSES[0], "predicted": CLASSES[1], "count": 4, "expected": 1.5, "p": 0.01}],
+        "structure": {
+            "shared_emotions": test,
+            "shared_units": test if units else None,
+            "shared_emotions_given_units": test if units else None,
+            "shared_units_given_emotions": test if units else None,
+            "errors": 5,
+        },
     }
 
 
@@ -141,6 +222,7 @@ def study(
             "threads": 2,
         },
         "runs": {name: run_params(titles[name]) for name in names},
+        "uncertainty": UNCERTAINTY,
         "diagnosis": DIAGNOSIS,
         "report": ReportParams(title="A study & its runs", language="en"),
     }
@@ -162,6 +244,14 @@ def study(
         "selected": {"val_accuracy": 2 / 3},
         "val_majority": 1 / 3,
     }
+    difference = {"difference": 0.05, "interval": [-0.04, 0.14], "p": 0.3, "p_holm": 0.9}
+    pairs = {
+        f"{a} - {b}": {
+            "accuracy": difference | {"only_first": 3, "only_second": 1},
+            "macro_f1": difference,
+        }
+        for a, b in itertools.combinations(names, 2)
+    }
     fields = {
         "params": params,
         "classes": CLASSES,
@@ -169,6 +259,19 @@ def study(
         "pretrained": pretrained,
         "runs": {name: measured(name, titles[name], CONFUSION) for name in names},
         "attention": {name: seen() for name in names},
+        "reference": {
+            "test": probe_test(0.6),
+            "source_task": {
+                "name": "basic emotions",
+                "images": 40,
+                "accuracy": 0.5,
+                "interval": [0.35, 0.65],
+                "majority": 0.2,
+            },
+        },
+        "probes": {name: probed(name) for name in names},
+        "comparisons": {"pairs": pairs, "errors": {name: errors() for name in names}},
+        "ledger": LEDGER,
         "history": dict.fromkeys(names, history),
     }
     return Study(**fields | changes)

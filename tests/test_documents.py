@@ -69,10 +69,8 @@ def test_the_graph_in_the_readme_is_the_pipeline() -> None:
     assert f"```mermaid\n{graph}\n```" in (ROOT / "README.md").read_text()
 
 
-def test_the_graph_of_the_stages_fits_a_screen() -> None:
-    lines = dvc("dag", "--collapse-foreach-matrix").splitlines()
-    assert max(len(line.rstrip()) for line in lines) <= 140
-    assert len(lines) <= 50
+def test_the_graph_of_the_stages_is_not_higher_than_a_screen() -> None:
+    assert len(dvc("dag", "--collapse-foreach-matrix").splitlines()) <= 50
 
 
 def test_the_example_starts_from_the_committed_metrics_and_fits_a_laptop() -> None:

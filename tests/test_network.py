@@ -329,7 +329,7 @@ def test_imagenet_weights_in_torchs_cache_are_used_without_a_network(
     place(cache, imagenet_bytes, monkeypatch, closed_url)
     model = network.build(11, 0.0, seed=0)
     head = model.state_dict()["fc.weight"].clone()
-    origin = pretrain.initial_body(model, "imagenet1k_v1")
+    origin, _ = pretrain.initial_body(model, "imagenet1k_v1")
     assert origin["sha256"] == hashlib.sha256(imagenet_bytes).hexdigest()
     assert origin["weights"] == "imagenet1k_v1"
     loaded = body(model.state_dict())

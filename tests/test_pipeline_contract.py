@@ -35,7 +35,7 @@ def data_paths_in(script: Path) -> set[str]:
             text = node.value
         else:
             continue
-        if re.fullmatch(r"(data|models|metrics|plots|report)/[\w{}./]+", text):
+        if re.fullmatch(r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml", text):
             found.add(text)
     # constants inside an f-string are visited on their own, too: drop those that are only its beginning
     return {

@@ -19,7 +19,7 @@ from rafce.sources import SOURCES, synthetic
 from rafce.taxonomy import RAFCE_COUNTS, compound_classes
 
 COUNTS = {
-    label: tuple(max(1, round(n * 600 / 4549)) for n in counts) for label, counts in RAFCE_COUNTS.items()
+    label: tuple(max(1, round(n * 300 / 4549)) for n in counts) for label, counts in RAFCE_COUNTS.items()
 }
 REAL_STUDY = (
     ("source: synthetic ", "source: rafce "),

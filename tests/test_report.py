@@ -23,6 +23,7 @@ FIGURES = (
     "confusion_matrices",
     "resnet_final_confusion_matrix",
     "per_class_f1",
+    "calibration",
     "attention",
     "class_distribution",
 )

@@ -75,7 +75,7 @@ class Referee:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A tiny study of one run, run and committed; not to be written to."""
     study = Study(tmp_path_factory.mktemp("done"))
-    study.params(*TINY, ("tolerance: 0.2 ", "tolerance: 0.5 "))
+    study.params(*TINY, ("tolerance: 0.25 ", "tolerance: 0.5 "))
     rewrite(study.folder / "params.yaml", lambda knobs: [knobs["runs"].pop(run) for run in ("run2", "run3")])
     shutil.rmtree(study.folder / "certificates", ignore_errors=True)
     study.dvc("repro")
@@ -156,7 +156,7 @@ def test_a_true_study_is_identical_in_every_output_and_only_a_certificate_is_lef
     assert certificate["params"] == params.load(done.folder / "params.yaml")
     assert not certificate["working_tree_differs"]
     assert all(seconds > 0 for seconds in certificate["seconds"].values())
-    assert sum(bool(out["new_numbers"]) for out in certificate["outputs"]) == 6
+    assert sum(bool(out["new_numbers"]) for out in certificate["outputs"]) == 9
     for private in (os.uname().nodename, str(tmp_path), str(done.folder), str(Path.home())):
         assert private not in text + json.dumps(certificate)
 
@@ -398,7 +398,7 @@ def test_every_committed_metric_has_numbers_to_compare() -> None:
         found = verify.numbers(name, path.read_bytes())
         assert bool(found) == (name != "metrics/data.json"), name
         assert all(0 <= abs(value) <= 1 for value in found.values()), name
-    assert len(paths) >= 12
+    assert len(paths) >= 17
     assert (
         verify.numbers("metrics/summary.json", b"[") == {} == verify.numbers("metrics/summary.json", b"\xff")
     )
@@ -406,4 +406,4 @@ def test_every_committed_metric_has_numbers_to_compare() -> None:
 
 def test_the_study_has_a_tolerance() -> None:
     read = params.read(ROOT / "params.yaml", {"verify": verify.VerifyParams})["verify"]
-    assert 0 < read.tolerance <= 0.2
+    assert 0 < read.tolerance <= 0.25

@@ -61,6 +61,11 @@ def test_every_message_is_printed_by_something() -> None:
         "outcome-",
         "area-",
         "evidence-",
+        "change-",
+        "rule-",
+        "measured-nothing-",
+        "features-",
+        "task-",
         "source-",
     )
     for name in catalogue("en"):
@@ -103,20 +108,20 @@ def test_both_languages_round_alike(fraction: float) -> None:
 
 
 def test_changes_carry_their_sign_and_french_counts_below_two_as_one() -> None:
-    values: dict[str, Any] = {"train_accuracy": 0.4, "threshold": 0.5, "before": 0.3, "curve": 0.4}
-    english = [EN("evidence-low", **values, rise=x) for x in (0.036, -0.024, 0.01)]
-    french = [FR("evidence-low", **values, rise=x) for x in (0.036, -0.024, 0.01)]
+    values: dict[str, Any] = {"low": -0.1, "high": 0.1}
+    english = [EN("trend", **values, rise=x) for x in (0.036, -0.024, 0.01)]
+    french = [FR("trend", **values, rise=x) for x in (0.036, -0.024, 0.01)]
     for text, change in zip(english, ("+3.6 points", "\u22122.4 points", "+1.0 points"), strict=True):
-        assert f"({change}) over" in text
+        assert f"changed by {change} (" in text
     for text, change in zip(french, ("+3,6 points", "\u22122,4 points", "+1,0 point"), strict=True):
-        assert f"({change}) pendant" in text
+        assert f"varié de {change} (" in text
 
 
 def test_a_message_within_a_message_is_said_in_the_same_language() -> None:
-    parts = [said("measured-fails-run", name=n, recall=0.5) for n in ("run1", "run2")]
-    assert EN(said("measured-fails", list=parts)) == "recall on validation: run1 50.0%; run2 50.0%"
+    parts = [said("coverage-run", name=n, coverage=0.5) for n in ("run1", "run2")]
+    assert EN(said("measured-fails", list=parts)) == "recall on test: run1 50.0%; run2 50.0%"
     assert FR(said("measured-fails", list=parts)) == (
-        "rappel en validation\u00a0: run1 50,0\u202f%\u202f; run2 50,0\u202f%"
+        "rappel sur le test\u00a0: run1 50,0\u202f%\u202f; run2 50,0\u202f%"
     )
 
 
