@@ -77,7 +77,7 @@ def test_confusion_axes_and_per_class_tables_follow_the_class_list() -> None:
     lines = confusion_csv(scores["confusion"], names).splitlines()[1:]
     assert lines == [f"{numbered(names[i])},{numbered(names[(i + 1) % 11])}" for i in range(11)]
     assert sorted(map(numbered, names)) == [numbered(n) for n in names]
-    found = report.confusions({"selected": {"val": scores}}, names, most=11)["pairs"]
+    found = report.confusions({"selected": {"val": scores}}, names, most=11)
     assert {(p["true"], p["predicted"]) for p in found} == {
         (names[i], names[(i + 1) % 11]) for i in range(11)
     }

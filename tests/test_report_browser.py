@@ -32,6 +32,7 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         "plots/confusion_matrices.png": render.confusion_matrices(s.runs, s.classes, say),
         "plots/class_distribution.png": render.class_distribution(s.data, s.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(s.runs, s.classes, s.train_counts, say),
+        "plots/calibration.png": render.reliability(s.runs, say),
         "plots/attention.png": render.attention_bars(s.attention, s.titles, say),
         "plots/resnet_final_confusion_matrix.png": render.final_matrix(s.runs[s.best], s.classes, say),
     }
@@ -68,7 +69,7 @@ def opened(browser: Browser, path: Path, **context: object) -> tuple[Page, list[
 def test_the_page_is_silent_and_all_its_pictures_show(browser: Browser, page_file: Path) -> None:
     page, said = opened(browser, page_file)
     assert said == []
-    assert page.evaluate("[...document.images].length") == 10
+    assert page.evaluate("[...document.images].length") == 11
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
 
 
