@@ -232,6 +232,29 @@ def probe_comparison(pretrained: np.ndarray, finetuned: np.ndarray) -> dict[str,
     }
 
 
+def probe_splits(
+    features: Mapping[str, Mapping[Part, np.ndarray]],
+    labels: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    regularisation: Sequence[float],
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """`linear_probe` on what the head sees of train, val and test.
+
+    features: `pooled_features` by split. labels: int [N] by split.
+
+    Returns the predictions on test, int [N_test], and `regularisation`, `converged`, `val_accuracy` and, of
+    `probe_scores`, `test`.
+    """
+    train, val = ((features[s][PENULTIMATE], labels[s]) for s in ("train", "val"))
+    probe = linear_probe(train, val, features["test"][PENULTIMATE], len(classes), regularisation)
+    return probe.predicted, {
+        "regularisation": probe.regularisation,
+        "converged": probe.converged,
+        "val_accuracy": probe.val_accuracy,
+        "test": probe_scores(labels["test"], probe.predicted, classes),
+    }
+
+
 def probe_scores(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Scores of a probe on test: labels and predicted int [N].
 

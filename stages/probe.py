@@ -52,24 +52,15 @@ def main(values: dict[str, Any], name: str) -> None:
 
     features = {s: pooled(split, f"features of {s}") for s, split in splits.items()}
     labels = {s: split.labels.numpy() for s, split in splits.items()}
-    probe = controls.linear_probe(
-        (features["train"]["layer4"], labels["train"]),
-        (features["val"]["layer4"], labels["val"]),
-        features["test"]["layer4"],
-        len(classes),
-        values["probe"].regularisation,
-    )
+    predicted, scores = controls.probe_splits(features, labels, classes, values["probe"].regularisation)
     before = reference["probe"].numpy() == labels["test"]
     record: dict[str, Any] = {
         "run": name,
         "title": values["runs.{run}.title"],
         "epoch": weights["epoch"],
         "data": splits["train"].data,
-        "regularisation": probe.regularisation,
-        "converged": probe.converged,
-        "val_accuracy": probe.val_accuracy,
-        "test": controls.probe_scores(labels["test"], probe.predicted, classes),
-        "against_start": controls.probe_comparison(before, probe.predicted == labels["test"]),
+        **scores,
+        "against_start": controls.probe_comparison(before, predicted == labels["test"]),
         "cka": {
             part: controls.debiased_cka(start.numpy(), features["val"][part])
             for part, start in reference["features"].items()
@@ -80,7 +71,9 @@ def main(values: dict[str, Any], name: str) -> None:
     }
     found = source_task.find(pretrained, DATASET, SAMPLE, train, DECODED)
     if found:
-        source = np.concatenate([pooled(s, f"features of {found.name}")["layer4"] for s in found.splits])
+        source = np.concatenate(
+            [pooled(s, f"features of {found.name}")[controls.PENULTIMATE] for s in found.splits]
+        )
         right = controls.source_accuracy(source, found.weight, found.bias, found.labels)
         record["retention"] = {
             "task": found.name,

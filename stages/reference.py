@@ -40,27 +40,20 @@ def main(values: dict[str, Any]) -> None:
     splits = {s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in SPLITS}
     features = {s: pooled(split, f"features of {s}") for s, split in splits.items()}
     labels = {s: split.labels.numpy() for s, split in splits.items()}
-    probe = controls.linear_probe(
-        (features["train"]["layer4"], labels["train"]),
-        (features["val"]["layer4"], labels["val"]),
-        features["test"]["layer4"],
-        len(classes),
-        values["probe"].regularisation,
-    )
+    predicted, scores = controls.probe_splits(features, labels, classes, values["probe"].regularisation)
     found = source_task.find(pretrained, DATASET, SAMPLE, train, DECODED)
     record: dict[str, Any] = {
         "data": splits["train"].data,
-        "regularisation": probe.regularisation,
-        "converged": probe.converged,
-        "val_accuracy": probe.val_accuracy,
-        "test": controls.probe_scores(labels["test"], probe.predicted, classes),
+        **scores,
     }
     kept: dict[str, Any] = {
         "features": {part: torch.from_numpy(x) for part, x in features["val"].items()},
-        "probe": torch.from_numpy(probe.predicted),
+        "probe": torch.from_numpy(predicted),
     }
     if found:
-        source = np.concatenate([pooled(s, f"features of {found.name}")["layer4"] for s in found.splits])
+        source = np.concatenate(
+            [pooled(s, f"features of {found.name}")[controls.PENULTIMATE] for s in found.splits]
+        )
         right = controls.source_accuracy(source, found.weight, found.bias, found.labels)
         kept["source_right"] = torch.from_numpy(right)
         record["source_task"] = {
