@@ -31,7 +31,7 @@ def main() -> None:
     study = Study(folder)
     listed = lookalike(folder / "data/raw/rafce", RAFCE_COUNTS)
     study.dvc("add", "data/raw/rafce")
-    study.params(*[pair for pair in REAL_STUDY if not pair[0].startswith(("  images: 256", "threads"))])
+    study.params(*[pair for pair in REAL_STUDY if not pair[0].startswith("threads")])
     print(f"{len(listed)} faces listed", flush=True)
     total = time.perf_counter()
     for stage in STAGES:

@@ -1,6 +1,7 @@
-"""Class-activation maps, and how much of their heat falls on which part of the picture."""
+"""Class-activation maps: of which layer, of which class, and which examples a gallery shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -8,27 +9,14 @@ import torch
 from pydantic import Field
 from pytorch_grad_cam import GradCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
 from torchvision.models import ResNet
 
 from rafce.augment import normalise, to_float
 from rafce.console import progress
 from rafce.params import Group
-from rafce.regions import REGIONS
 
 METHODS: Final = {"gradcam": GradCAM, "layercam": LayerCAM}
-
-AREAS: Final[dict[str, tuple[str, ...]]] = {
-    "eyes_brows": ("eyes", "brows"),
-    "nose": ("nose",),
-    "mouth": ("mouth",),
-    "other_face": ("other_face", "cheeks"),
-    "hair": ("hair",),
-    "background": ("background",),
-}
-"""What is reported for images with exact region maps: area -> regions."""
-
-CENTRE: Final = 0.6
-"""Side of the central square, as a share of the image's side, where no region map is known."""
 
 
 class AttentionError(ValueError):
@@ -36,12 +24,11 @@ class AttentionError(ValueError):
 
 
 class GradcamParams(Group):
-    """`min_grid`: cells a side that the map must have; `images`: how many validation images are measured;
-    `examples`: right and wrong examples a class in the gallery."""
+    """`min_grid`: cells a side that the map must have; `examples`: right and wrong examples a class in the
+    gallery."""
 
     method: Literal["gradcam", "layercam"]
     min_grid: int = Field(ge=1)
-    images: int = Field(ge=1)
     examples: int = Field(ge=1, le=4)
 
 
@@ -62,6 +49,21 @@ def choose_layer(image_size: int, min_grid: int) -> tuple[str, int]:
     )
 
 
+@contextmanager
+def _graph_begins_at(layer: nn.Module) -> Iterator[None]:
+    """Within: gradients reach back to the output of `layer` and no further, which saves the rest of the
+    backward pass. Only for a network whose parameters and input require no gradient.
+
+    The library hooks `layer` too, and must do so after this: hooks run in the order in which they were
+    registered.
+    """
+    handle = layer.register_forward_hook(lambda _module, _inputs, out: out.detach().requires_grad_(True))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def heat_maps(
     model: ResNet,
     images: torch.Tensor,
@@ -73,61 +75,25 @@ def heat_maps(
     title: str = "",
 ) -> np.ndarray:
     """Class-activation maps, float32 [N, H, W] in [0, 1], of the class `targets[i]` for uint8 images [N, 3,
-    H, W].
+    H, W]: LayerCAM (Jiang et al. 2021, IEEE TIP 30:5875) or Grad-CAM (Selvaraju et al. 2017, ICCV).
 
-    Computed in float32: the library's gradients do not work under bfloat16 autocast.
+    Each is scaled so that its least value is 0 and its greatest 1; a map without positive evidence is 0
+    everywhere. Computed in float32: the library's gradients do not work under bfloat16 autocast.
     """
     model.eval().requires_grad_(False)
+    block = getattr(model, layer)[-1]
     maps = []
     with (
-        METHODS[method](model, [getattr(model, layer)[-1]]) as cam,
+        _graph_begins_at(block),
+        METHODS[method](model, [block]) as cam,
         progress(title, len(images)) as bar,
     ):
         for start in range(0, len(images), batch_size):
-            batch = normalise(to_float(images[start : start + batch_size].to(device))).requires_grad_(True)
+            batch = normalise(to_float(images[start : start + batch_size].to(device)))
             chosen = [ClassifierOutputTarget(t) for t in targets[start : start + batch_size]]
             maps.append(cam(batch, chosen))
             bar.update(len(batch))
     return np.concatenate(maps).astype(np.float32)
-
-
-def area_shares(heat: np.ndarray, regions: np.ndarray) -> dict[str, dict[str, float]]:
-    """Share of heat and of area by AREAS, averaged over the images whose map is not empty.
-
-    Args:
-        heat: float [N, H, W], not negative. regions: uint8 [N, H, W], values index REGIONS.
-
-    Returns:
-        area -> `heat` (share of the map's heat), `area` (share of the picture), `ratio` (heat / area: 1 = no
-        preference).
-    """
-    masks = {
-        name: np.isin(regions, [REGIONS.index(r) for r in members]).astype(np.float32)
-        for name, members in AREAS.items()
-    }
-    return _shares(heat, masks)
-
-
-def centre_shares(heat: np.ndarray) -> dict[str, dict[str, float]]:
-    """The same for the central square against the border, where nothing is known about the picture."""
-    side = heat.shape[1]
-    edge = round(side * (1 - CENTRE) / 2)
-    centre = np.zeros_like(heat)
-    centre[:, edge : side - edge, edge : side - edge] = 1
-    return _shares(heat, {"centre": centre, "border": 1 - centre})
-
-
-def _shares(heat: np.ndarray, masks: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    total = heat.sum((1, 2))
-    usable = total > 0
-    if not usable.any():
-        return {}
-    result = {}
-    for name, mask in masks.items():
-        share = float(((heat * mask).sum((1, 2))[usable] / total[usable]).mean())
-        area = float(mask[usable].mean())
-        result[name] = {"heat": share, "area": area, "ratio": share / area if area else 0.0}
-    return result
 
 
 def gallery_rows(
@@ -144,14 +110,40 @@ def gallery_rows(
     for label in range(classes):
         for right in (True, False):
             found = np.flatnonzero((labels == label) & ((predicted == labels) == right))
-            for index in found[np.argsort(-confidence[found], kind="stable")][:examples]:
-                rows.append(
-                    {
-                        "index": int(index),
-                        "label": label,
-                        "predicted": int(predicted[index]),
-                        "probability": float(confidence[index]),
-                        "right": right,
-                    }
-                )
+            rows += _most_confident(found, labels, predicted, confidence, examples)
     return rows
+
+
+def confusion_rows(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    confidence: np.ndarray,
+    classes: int,
+    most: int,
+    examples: int,
+) -> list[list[dict[str, Any]]]:
+    """The `most` most frequent confusions, each with its `examples` most confident errors, as `gallery_rows`
+    has them. Of equally frequent ones the first in the order of the classes."""
+    counts = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    pairs = sorted((-int(counts[i, j]), int(i), int(j)) for i, j in np.argwhere(counts) if i != j)
+    return [
+        _most_confident(
+            np.flatnonzero((labels == i) & (predicted == j)), labels, predicted, confidence, examples
+        )
+        for _, i, j in pairs[:most]
+    ]
+
+
+def _most_confident(
+    found: np.ndarray, labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, examples: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": int(index),
+            "label": int(labels[index]),
+            "predicted": int(predicted[index]),
+            "probability": float(confidence[index]),
+            "right": bool(predicted[index] == labels[index]),
+        }
+        for index in found[np.argsort(-confidence[found], kind="stable")][:examples]
+    ]

@@ -63,7 +63,8 @@ def read_claims(path: Path) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured. `runs`, `attention`, `probes`, `history`: by run name, as params.yaml has them.
+    """All that was measured. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name, as
+    params.yaml has them.
 
     `reference`: of the starting network. `comparisons`: of the runs with each other.
     """
@@ -74,6 +75,7 @@ class Study:
     pretrained: dict[str, Any]
     runs: dict[str, dict[str, Any]]
     attention: dict[str, dict[str, Any]]
+    faithfulness: dict[str, dict[str, Any]]
     reference: dict[str, Any]
     probes: dict[str, dict[str, Any]]
     comparisons: dict[str, Any]
@@ -247,29 +249,46 @@ def _against(low: float, high: float, threshold: float, below: str, above: str) 
     return below if high < threshold else above if low >= threshold else "undecided"
 
 
-def _heat(study: Study, entry: Entry) -> Decided:
+def _background_reliance(study: Study, entry: Entry) -> Decided:
+    """Whether answers rest on the background: what exchanging it costs. Heat alone decides nothing."""
     if any(a["regions"] != "exact" for a in study.attention.values()):
         return said("measured-no-regions"), NOT_TESTABLE
-    if not all(a["shares"] for a in study.attention.values()):
-        return said("measured-empty-maps"), NOT_TESTABLE
-    by_run, differences = [], []
-    for name, attention in study.attention.items():
-        ratio = {}
-        for group, areas in (("away", ("background", "hair")), ("facial", ("eyes_brows", "mouth"))):
-            heat = sum(attention["shares"][a]["heat"] for a in areas)
-            area = sum(attention["shares"][a]["area"] for a in areas)
-            if area == 0:
-                missing = [said(f"area-{a}") for a in areas]
-                return said("measured-no-area", areas=missing), NOT_TESTABLE
-            ratio[group] = heat / area
-        differences.append(ratio["away"] - ratio["facial"])
-        by_run.append(said("measured-background-run", name=name, **ratio))
-    return said("measured-background", list=by_run), _of_all(
-        [
-            _against(d, d, 0.0, "contradicted", "supported") if abs(d) > entry.margin else "undecided"
-            for d in differences
+    if not all(f["measured"] for f in study.faithfulness.values()):
+        heat = [
+            said("measured-heat-run", name=name, background=a["shares"]["background"]["ratio"])
+            for name, a in study.attention.items()
+            if "background" in a["shares"]
         ]
+        rest = said("measured-unreliable")
+        return (said("measured-heat", list=heat, rest=rest) if heat else rest), "undecided"
+    by_run, outcomes = [], []
+    for name, found in study.faithfulness.items():
+        swapped = found["rests_on"]["val"]["background"]["swapped"]
+        low, high = swapped["interval"]
+        change = {"change": -swapped["difference"], "low": -high, "high": -low}
+        by_run.append(said("measured-background-run", name=name, **change))
+        outcomes.append(_against(low, high, entry.margin, below="contradicted", above="supported"))
+    return said("measured-background", list=by_run), _of_all(outcomes)
+
+
+def _background_memorised(study: Study, entry: Entry) -> Decided:
+    """Whether a run knows its training images by their background: what exchanging it costs on them."""
+    if study.attention[entry.run]["regions"] != "exact":
+        return said("measured-no-regions"), NOT_TESTABLE
+    found = study.faithfulness[entry.run]
+    if not found["measured"]:
+        return said("measured-unreliable"), "undecided"
+    train, val = (found["rests_on"][split] for split in ("train", "val"))
+    low, high = train["background"]["swapped"]["interval"]
+    measured = said(
+        "measured-memorised",
+        change=-train["background"]["swapped"]["difference"],
+        low=-high,
+        high=-low,
+        val=-val["background"]["swapped"]["difference"],
+        mouth=-train["covers"]["mouth"]["difference"],
     )
+    return measured, _against(low, high, entry.margin, below="contradicted", above="supported")
 
 
 def _of_all(outcomes: Sequence[str]) -> str:
@@ -364,7 +383,8 @@ MEASUREMENTS: Final[dict[str, Callable[[Study, Entry], Decided]]] = {
     "nothing": _nothing,
     "verdict": _verdict,
     "probe-recall": _probe_recall,
-    "heat": _heat,
+    "background-memorised": _background_memorised,
+    "background-reliance": _background_reliance,
     "class-rank": _class_rank,
     "recall-zero": _recall_zero,
     "frequent-share": _frequent_share,

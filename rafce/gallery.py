@@ -1,4 +1,7 @@
-"""The gallery of one run: right and wrong examples of each class, image beside class-activation map."""
+"""Pictures of one run's class-activation maps: examples beside their maps, and mean maps by class.
+
+Signs and RAF-CE's class names only, no sentence: the report explains them in its language.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -9,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from rafce.taxonomy import display
 
@@ -18,8 +22,6 @@ INK: Final = {True: "black", False: "#B00000"}
 
 def draw(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples: int, title: str) -> bytes:
     """Right (left half) and wrong (right half) examples of each class, image beside overlay, as JPEG.
-
-    Signs and RAF-CE's class names only, no sentence: the report explains it in its language.
 
     Args:
         rows: dicts with `label`, `predicted`, `probability`, `right`, `image` (uint8 [H, W, 3]), `heat`
@@ -49,22 +51,109 @@ def draw(rows: Sequence[Mapping[str, Any]], classes: Sequence[str], examples: in
                     0.05, 0.5, "\u2013", va="center", fontsize=9, color="0.5", transform=first.transAxes
                 )
             for i, row in enumerate(found):
-                image, overlay = line[2 * i + (0 if right else 2 * examples) :][:2]
-                image.imshow(row["image"])
-                overlay.imshow(_overlay(row["image"], row["heat"]))
-                answer = display(classes[row["predicted"]])
-                image.set_title(
-                    f"{SIGNS[right]} {answer} {100 * row['probability']:.0f}%",
-                    fontsize=7,
-                    loc="left",
-                    pad=2,
-                    color=INK[right],
-                )
+                _example(line[2 * i + (0 if right else 2 * examples) :][:2], row, classes)
     figure.suptitle(title, fontsize=10, x=0.09, ha="left", y=1 - 0.12 / figure.get_figheight(), va="top")
     top = 1 - 0.95 / figure.get_figheight()
     figure.subplots_adjust(left=0.09, right=0.995, top=top, bottom=0.005, wspace=0.04, hspace=0.2)
     for right, place in ((True, 0.09), (False, 0.545)):
         figure.text(place, 1 - 0.62 / figure.get_figheight(), SIGNS[right], fontsize=14, color=INK[right])
+    return _jpeg(figure)
+
+
+def draw_confusions(
+    pairs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+    classes: Sequence[str],
+    examples: int,
+    title: str,
+) -> bytes:
+    """A line of examples for each confusion, image beside overlay, as JPEG.
+
+    Args:
+        pairs: what stands before the line, and its rows as for `draw`, `examples` at most.
+    """
+    lines = max(len(pairs), 1)
+    figure, axes = plt.subplots(
+        lines, 2 * examples, figsize=(1.15 * 2 * examples + 2.4, 1.42 * lines + 0.8), squeeze=False
+    )
+    for panel in axes.flat:
+        panel.set_axis_off()
+    for line, (name, rows) in zip(axes, pairs, strict=False):
+        line[0].text(-0.12, 0.5, name, ha="right", va="center", fontsize=9, transform=line[0].transAxes)
+        for i, row in enumerate(rows):
+            _example(line[2 * i : 2 * i + 2], row, classes)
+    left = 1.9 / figure.get_figwidth()
+    figure.suptitle(title, fontsize=10, x=left, ha="left", y=1 - 0.12 / figure.get_figheight(), va="top")
+    top = 1 - 0.7 / figure.get_figheight()
+    figure.subplots_adjust(left=left, right=0.995, top=top, bottom=0.005, wspace=0.04, hspace=0.2)
+    return _jpeg(figure)
+
+
+def draw_means(
+    maps: Mapping[str, np.ndarray], outlines: Mapping[str, np.ndarray], side: int, title: str
+) -> bytes:
+    """Mean maps, one panel each, with the outlines of the mean face; no picture of a face is in it. PNG.
+
+    Args:
+        maps: title of the panel -> float [G, G], 1 = even heat. outlines: area -> share of the images that
+        have it at a pixel, float [side, side]; a line is drawn at half of the greatest.
+    """
+    columns = 4
+    lines = -(-len(maps) // columns)
+    figure, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=(1.75 * columns + 0.7, 1.95 * lines + 0.4),
+        layout="constrained",
+        squeeze=False,
+    )
+    top = max((float(one.max()) for one in maps.values()), default=1.0)
+    shown = None
+    for panel in axes.flat:
+        panel.set_axis_off()
+    for panel, (name, one) in zip(axes.flat, maps.items(), strict=False):
+        shown = show_map(panel, one, outlines, side, cmap="inferno", vmin=0, vmax=max(top, 1.0))
+        panel.set_title(name, fontsize=8)
+    if shown is not None:
+        figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30, pad=0.01).ax.tick_params(labelsize=7)
+    figure.suptitle(title, fontsize=9)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
+    plt.close(figure)
+    return out.getvalue()
+
+
+def show_map(
+    panel: Any, one: np.ndarray, outlines: Mapping[str, np.ndarray], side: int, **colours: Any
+) -> Any:
+    """A map of few cells in a panel, each cell as one square, under the outlines of the mean face."""
+    shown = panel.imshow(one, extent=(0, side, side, 0), interpolation="nearest", **colours)
+    for outline in outlines.values():
+        half = float(outline.max()) / 2
+        if half > outline.min():
+            panel.contour(
+                np.arange(side) + 0.5, np.arange(side) + 0.5, outline, [half], colors="0.6", linewidths=0.9
+            )
+    panel.set_xticks([])
+    panel.set_yticks([])
+    return shown
+
+
+def _example(panels: Sequence[Any], row: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """An image and its overlay, with the answer above."""
+    image, overlay = panels
+    image.imshow(row["image"])
+    overlay.imshow(_overlay(row["image"], row["heat"]))
+    answer = display(classes[row["predicted"]])
+    image.set_title(
+        f"{SIGNS[row['right']]} {answer} {100 * row['probability']:.0f}%",
+        fontsize=7,
+        loc="left",
+        pad=2,
+        color=INK[row["right"]],
+    )
+
+
+def _jpeg(figure: Figure) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
     plt.close(figure)

@@ -128,21 +128,55 @@ def reliability(runs: Mapping[str, dict[str, Any]], say: Wording) -> bytes:
     return _png(figure)
 
 
-def attention_bars(attention: Mapping[str, dict[str, Any]], titles: Mapping[str, str], say: Wording) -> bytes:
-    """Heat relative to area by run and area of the picture; 1 = no preference."""
+def attention_story(
+    attention: Mapping[str, dict[str, Any]], titles: Mapping[str, str], say: Wording
+) -> bytes:
+    """Heat relative to area by run and area (1 = no preference) with 95 % intervals; below, the mean map of
+    each run, and how it differs from that of the first run."""
     areas = list(dict.fromkeys(area for a in attention.values() for area in a["shares"]))
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    first = next(iter(attention))
+    others = [name for name in attention if name != first]
+    lines = 3 if others else 2
+    figure = plt.figure(figsize=(8, 4.2 + 2.6 * (lines - 1)), layout="constrained")
+    grid = figure.add_gridspec(lines, len(attention), height_ratios=[1.7] + [1.0] * (lines - 1))
+    axes = figure.add_subplot(grid[0, :])
     width = 0.8 / len(attention)
     for i, (name, a) in enumerate(attention.items()):
-        ratio = [a["shares"].get(area, {"ratio": np.nan})["ratio"] for area in areas]
+        found = [a["shares"].get(area, {"ratio": np.nan, "interval": None}) for area in areas]
+        ratio = [one["ratio"] for one in found]
+        limits = [one["interval"] or (one["ratio"], one["ratio"]) for one in found]
+        reach = np.abs(np.array(limits).reshape(-1, 2).T - np.array(ratio))
         label = say("run-title", name=name, title=say.known(titles[name]))
         place = np.arange(len(areas)) - 0.4 + width * (i + 0.5)
-        axes.bar(place, ratio, width, color=COLOURS[i % len(COLOURS)], label=label)
+        colour = COLOURS[i % len(COLOURS)]
+        axes.bar(place, ratio, width, color=colour, label=label, yerr=reach, capsize=2, ecolor="0.3")
     axes.axhline(1, color="black", lw=1)
     axes.set_xticks(range(len(areas)), [say(f"area-{a}") for a in areas])
     axes.set(ylabel=say("figure-attention-axis"), title=say("figure-attention"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: say.decimal(y, 1)))
     axes.legend(frameon=False)
+
+    maps = {name: np.array(a["mean_map"]) for name, a in attention.items()}
+    top = max(1.0, *(float(one.max()) for one in maps.values()))
+    changes = {name: maps[name] - maps[first] for name in others}
+    reach = max((float(np.abs(one).max()) for one in changes.values()), default=0.0) or 1.0
+    rows: list[tuple[dict[str, np.ndarray], str, dict[str, Any]]]
+    rows = [(maps, "figure-mean-map", {"cmap": "inferno", "vmin": 0, "vmax": top})]
+    if others:
+        rows.append((changes, "figure-less-first", {"cmap": "PuOr_r", "vmin": -reach, "vmax": reach}))
+    for line, (pictures, message, colours) in enumerate(rows, start=1):
+        panels = []
+        for i, name in enumerate(attention):
+            if name not in pictures:
+                continue
+            panel = figure.add_subplot(grid[line, i])
+            shown = panel.imshow(pictures[name], **colours)
+            panel.set_title(say(message, name=name, first=first), fontsize=9)
+            panel.set(xticks=[], yticks=[])
+            panels.append(panel)
+        bar = figure.colorbar(shown, ax=panels, shrink=0.85, pad=0.01)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: say.decimal(y, 1)))
+        bar.ax.tick_params(labelsize=8)
     return _png(figure)
 
 

@@ -95,6 +95,7 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         "ranked": [say("order-run", name=n, accuracy=totals[n]["val_accuracy"]) for n in ranking],
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
         **_evidence(study, say),
+        **_attention(study, say),
         **_alternatives(study, say),
     }
 
@@ -150,6 +151,46 @@ def _evidence(study: Study, say: Wording) -> dict[str, Any]:
         "pairs_of_runs": study.comparisons["pairs"],
         "errors": study.comparisons["errors"],
         "excess_list": excess,
+    }
+
+
+def _attention(study: Study, say: Wording) -> dict[str, Any]:
+    """Where the maps lie and what the answers rest on, as the template prints it."""
+    first = study.attention[study.best]
+    apart = [a for a in first["resolution"] if a in first["shares"]]
+    tested = {name: f for name, f in study.faithfulness.items() if f["measured"]}
+
+    def units(name: str, more: bool) -> str:
+        found = (study.attention[name]["action_units"] or {"units": {}})["units"]
+        return say.listing(
+            [
+                said("unit-item", unit=u, area=said(f"area-{one['area']}"), difference=one["difference"])
+                for u, one in found.items()
+                if (one["interval"][0] > 0 if more else one["interval"][1] < 0)
+            ],
+            "; " if say.language == "en" else " ; ",
+        )
+
+    return {
+        "told_apart_names": apart,
+        "told_apart": say.listing([said(f"area-{a}") for a in apart]),
+        "not_told_apart": say.listing([said(f"area-{a}") for a in first["resolution"] if a not in apart]),
+        "maps_tested": bool(tested),
+        "tested_images": max((f["images"] for f in tested.values()), default=0),
+        "withheld": {
+            name: set(attention["shares"]) - set(tested[name]["passed"]["areas"]) if name in tested else set()
+            for name, attention in study.attention.items()
+        },
+        "units_known": any(a["action_units"] for a in study.attention.values()),
+        "unit_lists": {
+            name: {"more": units(name, True), "less": units(name, False)} for name in study.attention
+        },
+        "rests_on": [
+            (name, split, found)
+            for name, f in tested.items()
+            for split, found in f["rests_on"].items()
+            if found is not None
+        ],
     }
 
 
@@ -304,6 +345,13 @@ def _environment(say: Wording) -> jinja2.Environment:
         """To four decimals; smaller ones are said to be smaller."""
         return say.decimal(p, 4) if p >= 0.0001 else f"&lt; {say.decimal(0.0001, 4)}"
 
+    def interval(value: float, limits: list[float] | None, digits: int) -> str:
+        shown = [signed(number, digits) for number in (value, *(limits or ()))]
+        return say("ci", value=shown[0], low=shown[1], high=shown[2]) if limits else shown[0]
+
+    def signed(number: float, digits: int) -> str:
+        return say.decimal(number, digits).replace("-", "\u2212")
+
     environment.filters |= {
         "percent": say.percent,
         "decimal": say.decimal,
@@ -320,6 +368,15 @@ def _environment(say: Wording) -> jinja2.Environment:
             low=say.change(change["interval"][0]),
             high=say.change(change["interval"][1]),
         ),
+        "cost": lambda change: say(
+            "ci",
+            value=say.change(-change["difference"]),
+            low=say.change(-change["interval"][1]),
+            high=say.change(-change["interval"][0]),
+        ),
+        "plain_ci": lambda change: interval(change["difference"], change["interval"], 2),
+        "mean_ci": lambda one, digits: interval(one["mean"], one["interval"], digits),
+        "ratio": lambda one: interval(one["ratio"], one["interval"], 2),
         "p": p_value,
         "correlation": lambda test: f"{say.decimal(test['r'], 2)} ({p_value(test['p'])})" if test else "",
         "capitalised": lambda text: text[:1].upper() + text[1:],

@@ -119,7 +119,7 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
 
         `ece`: expected calibration error, the mean over images of |confidence - accuracy| of the bins in
         `reliability` (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599). It cannot be negative, so
-        chance alone lifts it: by about 0.1 where a bin has 17 images. `brier`: mean squared error of the
+        chance alone lifts it, the more the fewer images a bin has. `brier`: mean squared error of the
         probabilities, summed over classes, in [0, 2].
     """
     predicted = probabilities.argmax(1)

@@ -1,4 +1,4 @@
-"""Class-activation maps of one run: where the heat falls on validation images, and a gallery of examples.
+"""Class-activation maps of one run over validation: where their heat falls, and pictures of them.
 
 Usage: python -m stages.gradcam run1
 """
@@ -6,12 +6,11 @@ Usage: python -m stages.gradcam run1
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from torch import from_numpy, tensor
+from torch import arange, tensor
 
-from rafce import attention, dataset, gallery, network, outs, training
-from rafce.taxonomy import ClassSet, compound_classes
+from rafce import attention, dataset, gallery, network, outs, shares, training
+from rafce.taxonomy import ClassSet, compound_classes, display
 from rafce.training import InferenceParams
 from stages import command
 
@@ -24,6 +23,8 @@ PARAMS = {
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 BATCH = 16
+CONFUSIONS = 10
+"""Lines of the gallery of errors."""
 
 
 def main(values: dict[str, Any], name: str) -> None:
@@ -39,56 +40,100 @@ def main(values: dict[str, Any], name: str) -> None:
     val = dataset.load_split(DATASET, classes, "compound", "val", train, DECODED)
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     scored = scored.loc[[row.image for row in val.rows]]
-    probabilities = scored[list(classes)].to_numpy()
+    confidence = scored[list(classes)].to_numpy().max(1)
     predicted = scored["predicted"].map(classes.index).to_numpy()
+    labels = val.labels.numpy()
 
-    # Rows are sorted by class, so evenly spaced ones keep the class shares.
-    measured = np.unique(np.linspace(0, len(val) - 1, min(gradcam.images, len(val))).round().astype(int))
-    shown = attention.gallery_rows(
-        val.labels.numpy(), predicted, probabilities.max(1), len(classes), gradcam.examples
-    )
-    wanted = np.unique([*measured, *(row["index"] for row in shown)])
     layer, grid = attention.choose_layer(train.image_size, gradcam.min_grid)
     heat = attention.heat_maps(
         model,
-        val.take(from_numpy(wanted)),
-        predicted[wanted].tolist(),
+        val.take(arange(len(val))),
+        predicted.tolist(),
         gradcam.method,
         layer,
         BATCH,
         device,
         f"{name} {gradcam.method}",
     )
-    by_index = dict(zip(wanted.tolist(), heat, strict=True))
-    measured_heat = np.stack([by_index[i] for i in measured])
-    rows = [val.rows[i] for i in measured]
-    exact = all(row.regions for row in rows)
-    shares = (
-        attention.area_shares(measured_heat, dataset.load_regions(DATASET, rows, train.image_size))
+    exact = all(row.regions for row in val.rows)
+    masks = (
+        shares.area_masks(dataset.load_regions(DATASET, val.rows, train.image_size))
         if exact
-        else attention.centre_shares(measured_heat)
+        else shares.centre_masks(len(val), train.image_size)
     )
+    resolution = shares.resolution(masks, grid)
+    reported = shares.told_apart(resolution)
+    found = shares.shares(heat, {area: masks[area] for area in reported})
+    labels_kept, right = labels[found.kept], (labels == predicted)[found.kept]
+    by_area = shares.summary(found)
+    units = [row.action_units for row, kept in zip(val.rows, found.kept, strict=True) if kept]
+    maps = {f"Σ ({len(val)})": heat} | {
+        f"{sign} ({rows.sum()})": heat[rows]
+        for sign, rows in (("✓", labels == predicted), ("✗", labels != predicted))
+    }
+    maps |= {
+        f"{display(c)} ({(labels == i).sum()})": heat[labels == i]
+        for i, c in enumerate(classes)
+        if (labels == i).any()
+    }
+    means = {title: shares.mean_map(one, grid) for title, one in maps.items()}
+    outlines = {area: masks[area].mean(0) for area in reported} if exact else {}
     outs.write_json(
         Path(f"metrics/attention/{name}.json"),
         {
             "method": gradcam.method,
             "layer": layer,
             "grid": grid,
-            "images": len(measured),
-            "empty_maps": int((measured_heat.sum((1, 2)) == 0).sum()),
+            "images": len(val),
+            "empty_maps": int((~found.kept).sum()),
             "regions": "exact" if exact else "centre and border",
-            "shares": shares,
+            "resolution": resolution,
+            "shares": by_area,
+            "by_class": {
+                c: {"images": int(rows.sum()), "shares": shares.summary(found, rows)}
+                for i, c in enumerate(classes)
+                if (rows := labels_kept == i).sum() >= shares.FEWEST
+            },
+            "right_less_wrong": {area: shares.difference(found, area, right, ~right) for area in found.areas},
+            "action_units": shares.unit_agreement(found, units),
+            "mean_map": next(iter(means.values())).round(4).tolist(),
         },
     )
-    for row in shown:
-        row |= {
-            "image": val.take(tensor([row["index"]]))[0].permute(1, 2, 0).numpy(),
-            "heat": by_index[row["index"]],
-        }
+    outs.write_text(
+        Path(f"plots/runs/{name}/attention.csv"),
+        pd.DataFrame([{"area": a} | {"ratio": s["ratio"]} for a, s in by_area.items()]).to_csv(
+            index=False, lineterminator="\n"
+        ),
+    )
     title = values["runs.{run}.title"]
     heading = f"{name}: {title} · {gradcam.method} {layer} ({grid} × {grid})"
     outs.write_bytes(
-        Path(f"plots/runs/{name}/gallery.jpg"), gallery.draw(shown, classes, gradcam.examples, heading)
+        Path(f"plots/runs/{name}/attention.png"),
+        gallery.draw_means(means, outlines, train.image_size, heading),
+    )
+
+    def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            row
+            | {
+                "image": val.take(tensor([row["index"]]))[0].permute(1, 2, 0).numpy(),
+                "heat": heat[row["index"]],
+            }
+            for row in rows
+        ]
+
+    shown = attention.gallery_rows(labels, predicted, confidence, len(classes), gradcam.examples)
+    outs.write_bytes(
+        Path(f"plots/runs/{name}/gallery.jpg"),
+        gallery.draw(pictured(shown), classes, gradcam.examples, heading),
+    )
+    confused = attention.confusion_rows(
+        labels, predicted, confidence, len(classes), CONFUSIONS, 2 * gradcam.examples
+    )
+    lines = [(display(classes[rows[0]["label"]]).replace(" ", "\n"), pictured(rows)) for rows in confused]
+    outs.write_bytes(
+        Path(f"plots/runs/{name}/confusions.jpg"),
+        gallery.draw_confusions(lines, classes, 2 * gradcam.examples, heading),
     )
 
 

@@ -54,6 +54,7 @@ def main(values: dict[str, Any]) -> None:
         pretrained=read_json("metrics/pretrained.json"),
         runs={name: read_json(f"metrics/runs/{name}.json") for name in runs},
         attention={name: read_json(f"metrics/attention/{name}.json") for name in runs},
+        faithfulness={name: read_json(f"metrics/faithfulness/{name}.json") for name in runs},
         reference=read_json("metrics/reference.json"),
         probes={name: read_json(f"metrics/probe/{name}.json") for name in runs},
         comparisons=read_json("metrics/comparisons.json"),
@@ -64,19 +65,21 @@ def main(values: dict[str, Any]) -> None:
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
     say = Wording(values["report"].language)
     best = study.runs[study.best]
-    galleries = [f"plots/runs/{name}/gallery.jpg" for name in runs]
+    galleries = [f"plots/runs/{name}/{kind}.jpg" for name in runs for kind in ("gallery", "confusions")]
     figures = {
         "plots/class_distribution.png": render.class_distribution(study.data, study.classes, say),
         "plots/training_curves.png": render.training_curves(study.history, study.titles, say),
         "plots/confusion_matrices.png": render.confusion_matrices(study.runs, study.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(study.runs, study.classes, study.train_counts, say),
         "plots/calibration.png": render.reliability(study.runs, say),
-        "plots/attention.png": render.attention_bars(study.attention, study.titles, say),
+        "plots/attention.png": render.attention_story(study.attention, study.titles, say),
         "plots/resnet_final_confusion_matrix.png": render.final_matrix(best, study.classes, say),
     }
     for name, picture in figures.items():
         outs.write_bytes(Path(name), picture)
     photographs = {name: Path(name).read_bytes() for name in ("plots/contact_sheet.jpg", *galleries)}
+    means = [f"plots/runs/{name}/attention.png" for name in runs]
+    figures |= {name: Path(name).read_bytes() for name in means}
     outs.write_text(Path("report/report.md"), report.markdown_report(study, say))
     outs.write_text(Path("report/report.html"), report.html_report(study, say, figures, photographs))
 

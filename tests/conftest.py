@@ -125,5 +125,8 @@ TINY = (
     ("  epochs: 10", "  epochs: 2"),
     ("threads: 2 ", "threads: 1 "),
     ("min_grid: 12", "min_grid: 8"),
+    ("replicates: 1000 ", "replicates: 100 "),
+    ("simulations: 1000 ", "simulations: 100 "),
+    ("permutations: 9999 ", "permutations: 99 "),
 )
 """Replacements in params.yaml that make a study of seconds."""

@@ -81,14 +81,67 @@ def seen(regions: str = "exact", away: float = 0.3) -> dict[str, Any]:
     area = {"eyes_brows": 0.4, "mouth": 0.2, "hair": 0.2, "background": 0.2}
     if regions != "exact":
         heat, area = {"centre": 1 - away, "border": away}, {"centre": 0.36, "border": 0.64}
+    shares = {
+        a: {
+            "heat": heat[a],
+            "area": area[a],
+            "ratio": heat[a] / area[a],
+            "interval": [0.9 * heat[a] / area[a], 1.1 * heat[a] / area[a]],
+        }
+        for a in heat
+    }
+    unit = {"area": "mouth", "images": [5, 5], "difference": 0.4, "interval": [0.1, 0.7]}
     return {
         "method": "gradcam",
         "layer": "layer2",
-        "grid": 12,
+        "grid": 3,
         "images": 10,
         "empty_maps": 0,
         "regions": regions,
-        "shares": {a: {"heat": heat[a], "area": area[a], "ratio": heat[a] / area[a]} for a in heat},
+        "resolution": {a: {"itself": 5.0, "elsewhere": 1.0} for a in (*heat, "other_face")},
+        "shares": shares,
+        "by_class": {CLASSES[0]: {"images": 6, "shares": shares}},
+        "right_less_wrong": {a: {"images": [5, 5], "difference": 0.1, "interval": [-0.1, 0.3]} for a in heat},
+        "action_units": {"units": {"12": unit}, "all": unit} if regions == "exact" else None,
+        "mean_map": [[away, 1, 1], [1, 2, 1], [1, 1, 1]],
+    }
+
+
+UNMEASURED = {"run": "run1", "measured": False}
+"""What `faithfulness` writes where it was not asked for."""
+
+
+def scrutinised(
+    name: str, val: float = 0.0, train: float = 0.1, areas: tuple[str, ...] = ("mouth", "background")
+) -> dict[str, Any]:
+    """What `faithfulness` writes; `val`, `train`: accuracy lost with the background swapped, give or take
+    0.04. `areas`: whose share of heat differs from that of random weights."""
+
+    def lost(by: float) -> dict[str, Any]:
+        return {"difference": by, "interval": [by - 0.04, by + 0.04], "p": 0.5}
+
+    def reliance(by: float) -> dict[str, Any]:
+        return {
+            "images": 10,
+            "majority": 0.5,
+            "accuracy": {"unchanged": 0.6, "only background": 0.2},
+            "background": {"swapped": lost(by), "blurred": lost(0.0), "grey": lost(0.0)},
+            "covers": {"eyes_brows": lost(0.1), "mouth": lost(0.2), "hair": lost(-0.1)},
+            "only_background": -0.3,
+        }
+
+    mean = {"mean": 0.1, "interval": [0.05, 0.15]}
+    return {
+        "run": name,
+        "measured": True,
+        "images": 8,
+        "road": {"map": mean, "less_random": mean, "less_centre": mean},
+        "correlation": {"by_part": {"head": 0.8, "stem": 0.5}, "all": mean, "other_image": 0.6},
+        "random_weights": {
+            a: {"ratio": 1.25, "difference": 0.5, "interval": [0.3, 0.7]} for a in seen()["shares"]
+        },
+        "passed": {"random": True, "centre": True, "areas": list(areas)},
+        "rests_on": {"train": reliance(train), "val": reliance(val)},
     }
 
 
@@ -259,6 +312,7 @@ def study(
         "pretrained": pretrained,
         "runs": {name: measured(name, titles[name], CONFUSION) for name in names},
         "attention": {name: seen() for name in names},
+        "faithfulness": {name: UNMEASURED | {"run": name} for name in names},
         "reference": {
             "test": probe_test(0.6),
             "source_task": {

@@ -1,16 +1,17 @@
-"""Class-activation maps: of the class asked for, whatever the batch; shares of heat checked by hand."""
+"""Class-activation maps: of the class asked for, whatever the batch, where a network is known to look."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
-from rafce import attention
-from rafce.attention import AREAS
-from rafce.regions import REGIONS
+from rafce import attention, shares
+from rafce.augment import normalise, to_float
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (5, 3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -101,62 +102,48 @@ def test_nothing_is_left_on_the_network(model: ResNet) -> None:
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
 
 
-def region_maps(*names: str) -> np.ndarray:
-    """A 4 x 4 map an argument; each name fills a row."""
-    return np.stack([np.repeat([[REGIONS.index(r)] for r in name.split()], 4, 1) for name in names]).astype(
-        np.uint8
-    )
+def test_the_gradient_from_the_layer_alone_gives_the_maps_of_the_librarys_own_way(model: ResNet) -> None:
+    """The documented loop: one image at a time, the gradient all the way down."""
+    for method, kind in attention.METHODS.items():
+        whole = []
+        for image, target in zip(IMAGES, TARGETS, strict=True):
+            with kind(model, [model.layer2[-1]]) as cam:
+                batch = normalise(to_float(image[None])).requires_grad_(True)
+                whole.append(cam(batch, [ClassifierOutputTarget(target)])[0])
+        assert np.abs(maps(model, TARGETS, 5, method) - np.stack(whole)).max() < 1e-4
 
 
-def test_shares_of_heat_and_area_are_those_counted_by_hand() -> None:
-    regions = region_maps("hair eyes brows mouth", "hair hair eyes background")
-    heat = np.zeros((2, 4, 4), np.float32)
-    heat[0, 1] = 0.25  # eyes 1
-    heat[0, 2] = 0.25  # brows 1
-    heat[0, 3] = 0.5  # mouth 2
-    heat[1, 0, 0] = 0.1  # all on hair
-    shares = attention.area_shares(heat, regions)
-    assert list(shares) == list(AREAS)
-    assert shares["eyes_brows"] == pytest.approx({"heat": 0.25, "area": 3 / 8, "ratio": 2 / 3})
-    assert shares["mouth"] == pytest.approx({"heat": 0.25, "area": 1 / 8, "ratio": 2})
-    assert shares["hair"] == pytest.approx({"heat": 0.5, "area": 3 / 8, "ratio": 4 / 3})
-    assert shares["background"] == pytest.approx({"heat": 0, "area": 1 / 8, "ratio": 0})
-    assert shares["nose"] == {"heat": 0.0, "area": 0.0, "ratio": 0.0}
+class Reads(nn.Module):
+    """A network that answers by the brightness of one part of the picture and sees nothing else."""
+
+    def __init__(self, rows: slice, columns: slice) -> None:
+        super().__init__()
+        self.layer2 = nn.Sequential(nn.Conv2d(3, 1, 8, 8, bias=False))
+        nn.init.constant_(self.layer2[0].weight, 1 / 192)
+        self.looks = torch.zeros(6, 6)
+        self.looks[rows, columns] = 1
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen = (self.layer2(images)[:, 0] * self.looks).sum((1, 2))
+        return torch.stack([seen, -seen, 0 * seen], 1)
 
 
-def test_every_region_belongs_to_exactly_one_area_so_that_shares_add_up_to_one() -> None:
-    assert sorted(r for members in AREAS.values() for r in members) == sorted(REGIONS)
-    random = np.random.default_rng(0)
-    regions = random.integers(0, len(REGIONS), (3, 16, 16)).astype(np.uint8)
-    shares = attention.area_shares(random.random((3, 16, 16)).astype(np.float32), regions)
-    assert sum(s["heat"] for s in shares.values()) == pytest.approx(1, abs=1e-5)
-    assert sum(s["area"] for s in shares.values()) == pytest.approx(1, abs=1e-5)
-
-
-def test_even_heat_has_no_preference() -> None:
-    regions = np.random.default_rng(0).integers(0, len(REGIONS), (3, 16, 16)).astype(np.uint8)
-    shares = attention.area_shares(np.full((3, 16, 16), 0.3, np.float32), regions)
-    assert all(s["ratio"] == pytest.approx(1, rel=1e-4) for s in shares.values())
-
-
-def test_empty_maps_count_neither_as_heat_nor_as_area() -> None:
-    regions = region_maps("mouth mouth mouth mouth", "hair hair hair eyes")
-    heat = np.zeros((2, 4, 4), np.float32)
-    heat[1] = 1
-    shares = attention.area_shares(heat, regions)
-    assert shares["mouth"] == {"heat": 0.0, "area": 0.0, "ratio": 0.0}
-    assert shares["hair"]["heat"] == pytest.approx(0.75)
-    assert attention.area_shares(np.zeros_like(heat), regions) == {}
-    assert attention.centre_shares(np.zeros_like(heat)) == {}
-
-
-def test_the_centre_is_the_middle_sixty_percent_of_the_side() -> None:
-    heat = np.zeros((2, 10, 10), np.float32)
-    heat[0, 2:8, 2:8] = 1  # all in the centre
-    heat[1, 1, 1] = 0.5  # all in the border
-    shares = attention.centre_shares(heat)
-    assert shares["centre"] == pytest.approx({"heat": 0.5, "area": 0.36, "ratio": 0.5 / 0.36})
-    assert shares["border"] == pytest.approx({"heat": 0.5, "area": 0.64, "ratio": 0.5 / 0.64})
+@pytest.mark.parametrize("method", sorted(attention.METHODS))
+def test_the_map_of_a_network_that_reads_one_part_lies_there(method: str) -> None:
+    """LayerCAM keeps to the part. Grad-CAM averages gradients over the picture, so it lights up wherever the
+    picture is bright: it cannot localise in an early layer."""
+    bright = torch.full((2, 3, 48, 48), 255, dtype=torch.uint8)
+    mouth = Reads(slice(4, 6), slice(2, 4))
+    heat = attention.heat_maps(mouth, bright, [0, 0], method, "layer2", 2, CPU)
+    masks = {"part": np.zeros((2, 48, 48), bool)}
+    masks["part"][:, 32:48, 16:32] = True
+    masks["rest"] = ~masks["part"]
+    if method == "gradcam":
+        assert shares.shares(heat, masks).kept.sum() == 0  # constant, so empty once its least value is 0
+        return
+    found = shares.summary(shares.shares(heat, masks))
+    assert found["part"]["ratio"] > 5
+    assert found["rest"]["ratio"] < 0.4
 
 
 def test_the_gallery_shows_the_most_confident_right_and_wrong_answers_of_each_class() -> None:
@@ -179,3 +166,15 @@ def test_the_gallery_shows_the_most_confident_right_and_wrong_answers_of_each_cl
 def test_equally_confident_answers_are_shown_in_the_order_of_the_data() -> None:
     rows = attention.gallery_rows(np.zeros(3, int), np.zeros(3, int), np.full(3, 0.8), 2, examples=2)
     assert [r["index"] for r in rows] == [0, 1]
+
+
+def test_confusions_come_most_frequent_first_each_with_its_most_confident_errors() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2, 2])
+    predicted = np.array([1, 1, 0, 0, 1, 0, 0])
+    confidence = np.array([0.6, 0.9, 0.99, 0.8, 0.7, 0.5, 0.4])
+    found = attention.confusion_rows(labels, predicted, confidence, 3, most=2, examples=1)
+    assert [[(r["label"], r["predicted"], r["index"], r["right"]) for r in rows] for rows in found] == [
+        [(0, 1, 1, False)],
+        [(2, 0, 5, False)],
+    ]
+    assert len(attention.confusion_rows(labels, predicted, confidence, 3, most=9, examples=2)) == 3

@@ -14,6 +14,7 @@ from small_study import (
     errors,
     measured,
     probe_test,
+    scrutinised,
     seen,
     study,
 )
@@ -122,7 +123,7 @@ def test_confusions_are_those_counted_by_hand() -> None:
 
 def test_claims_that_nothing_measures_stay_undecided_and_say_what_it_takes() -> None:
     s = study()
-    for name, what in (("memorised", "background swapped"), ("millions", "learning curve")):
+    for name, what in (("memorised", "faithfulness.measure=true"), ("millions", "learning curve")):
         assert claim(s, name).verdict == "undecided"
         assert what in EN(claim(s, name).measured)
 
@@ -176,23 +177,44 @@ def test_whether_features_suffice_is_decided_by_the_probes_recall(
 
 
 @pytest.mark.parametrize(
-    ("away", "verdict"),
+    ("lost", "verdict"),
     [
-        ((0.8, 0.8, 0.8), "supported"),
-        ((0.1, 0.1, 0.1), "contradicted"),
-        ((0.8, 0.1, 0.1), "undecided"),
-        ((0.4, 0.4, 0.4), "undecided"),
+        ((0.3, 0.3, 0.3), "supported"),
+        ((0.0, 0.0, -0.1), "contradicted"),
+        ((0.3, 0.0, 0.0), "undecided"),
+        ((0.05, 0.05, 0.05), "undecided"),
     ],
 )
-def test_the_claim_on_background_and_hair_follows_the_heat(away: tuple[float, ...], verdict: str) -> None:
-    attention = {f"run{i + 1}": seen(away=a) for i, a in enumerate(away)}
-    assert claim(study(attention=attention), "background").verdict == verdict
+def test_the_claim_on_the_background_follows_what_exchanging_it_costs(
+    lost: tuple[float, ...], verdict: str
+) -> None:
+    found = {name: scrutinised(name, val=by) for name, by in zip(RUNS, lost, strict=True)}
+    assert claim(study(faithfulness=found), "background").verdict == verdict
 
 
-def test_on_photographs_without_region_maps_that_claim_is_not_testable() -> None:
+def test_heat_alone_does_not_decide_the_claim_on_the_background() -> None:
+    for away in (0.1, 0.9):
+        s = study(attention={name: seen(away=away) for name in RUNS})
+        found = claim(s, "background")
+        assert found.verdict == "undecided"
+        assert "faithfulness.measure=true" in EN(found.measured)
+
+
+@pytest.mark.parametrize(
+    ("lost", "verdict"), [(0.3, "supported"), (0.0, "contradicted"), (0.05, "undecided")]
+)
+def test_that_the_background_was_memorised_follows_what_exchanging_it_costs_in_training(
+    lost: float, verdict: str
+) -> None:
+    s = study(faithfulness={name: scrutinised(name, train=lost if name == "run1" else 0.3) for name in RUNS})
+    assert claim(s, "memorised").verdict == verdict
+    assert claim(study(), "memorised").verdict == "undecided"
+
+
+def test_on_photographs_without_region_maps_these_claims_are_not_testable() -> None:
     attention = {name: seen("centre and border", away=0.9) for name in RUNS}
     s = study(source="rafce", attention=attention)
-    assert claim(s, "background").verdict == "not testable"
+    assert claim(s, "background").verdict == claim(s, "memorised").verdict == "not testable"
     text = markdown_report(s, EN)
     assert "central square" in text
     assert "drawn with the face" not in text

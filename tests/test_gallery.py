@@ -55,3 +55,37 @@ def test_heat_changes_the_overlay() -> None:
 def test_the_picture_carries_signs_and_class_names_and_no_sentence() -> None:
     texts = re.findall(r'(?:text|set_title|suptitle)\(.*?"([^"]*)"', Path(gallery.__file__).read_text())
     assert not [t for t in texts if re.search(r"[a-z]{3,} [a-z]{2,}", re.sub(r"\{.*?\}", "", t))]
+
+
+def test_mean_maps_are_a_png_that_changes_with_the_map_and_outlines_the_mean_face() -> None:
+    even, hot = np.ones((12, 12)), np.ones((12, 12))
+    hot[8:10, 5:7] = 5
+    outline = np.zeros((96, 96))
+    outline[60:80, 30:60] = 0.4
+    pictures = [
+        gallery.draw_means(maps, outlines, 96, "Title")
+        for maps, outlines in (
+            ({"all": even, "one": hot}, {}),
+            ({"all": even, "one": even}, {}),
+            ({"all": even, "one": hot}, {"mouth": outline}),
+        )
+    ]
+    assert all(Image.open(io.BytesIO(p)).format == "PNG" for p in pictures)
+    assert len(set(pictures)) == 3
+    assert gallery.draw_means({"all": even, "one": hot}, {}, 96, "Title") == pictures[0]
+
+
+def test_confusions_have_a_line_each_and_none_is_no_error() -> None:
+    row = {
+        "label": 0,
+        "predicted": 1,
+        "probability": 0.9,
+        "right": False,
+        "image": np.full((32, 32, 3), 128, np.uint8),
+        "heat": np.ones((32, 32), np.float32),
+    }
+    heights = [
+        pixels(gallery.draw_confusions([("Sadly angry", [row])] * lines, CLASSES, 2, "Title")).shape[0]
+        for lines in (0, 1, 3)
+    ]
+    assert heights[0] == heights[1] < heights[2]

@@ -26,7 +26,6 @@ REAL_STUDY = (
     ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 0"),
     ("image_size: 96 ", "image_size: 224 "),
     ("  epochs: 10", "  epochs: 1"),
-    ("  images: 256 ", "  images: 40 "),
     ("threads: 2 ", "threads: 1 "),
     ("  examples: 2 ", "  examples: 1 "),
 )

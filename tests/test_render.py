@@ -25,7 +25,7 @@ FIGURES: dict[str, Callable[[Study], bytes]] = {
     "final_matrix": lambda s: render.final_matrix(s.runs[s.best], s.classes, EN),
     "per_class_f1": lambda s: render.per_class_f1(s.runs, s.classes, s.train_counts, EN),
     "class_distribution": lambda s: render.class_distribution(s.data, s.classes, EN),
-    "attention_bars": lambda s: render.attention_bars(s.attention, s.titles, EN),
+    "attention_story": lambda s: render.attention_story(s.attention, s.titles, EN),
 }
 
 
@@ -67,8 +67,8 @@ def test_figures_are_drawn_for_one_run_and_for_more_runs_than_colours(
 
 def test_maps_without_any_heat_still_give_a_figure() -> None:
     empty = seen() | {"shares": {}}
-    assert render.attention_bars({"run1": empty}, {"run1": "Title"}, EN)
-    assert render.attention_bars({"run1": empty, "run2": seen()}, {"run1": "a", "run2": "b"}, EN)
+    assert render.attention_story({"run1": empty}, {"run1": "Title"}, EN)
+    assert render.attention_story({"run1": empty, "run2": seen()}, {"run1": "a", "run2": "b"}, EN)
 
 
 def test_a_figure_leaves_no_open_canvas_behind() -> None:
@@ -99,7 +99,7 @@ def test_axes_of_french_figures_count_with_a_decimal_comma(monkeypatch: pytest.M
     monkeypatch.setattr(render, "_png", lambda figure: figures.append(figure) or b"")
     s = study()
     render.per_class_f1(s.runs, s.classes, s.train_counts, FR)
-    render.attention_bars(s.attention, s.titles, FR)
+    render.attention_story(s.attention, s.titles, FR)
     for figure, axis in zip(figures, ("xaxis", "yaxis"), strict=True):
         figure.canvas.draw()
         labels = [x.get_text() for x in getattr(figure.axes[0], axis).get_ticklabels()]

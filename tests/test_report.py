@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import measured, study
+from small_study import measured, scrutinised, study
 
 from rafce import report
 from rafce.claims import Study, claims
@@ -32,12 +32,22 @@ JPEG = b"\xff\xd8 gallery"
 
 
 def as_html(s: Study, say: Wording = EN) -> str:
-    return report.html_report(s, say, {f"plots/{n}.png": PNG for n in FIGURES}, photographs(s, JPEG))
+    return report.html_report(s, say, figures(s), photographs(s, JPEG))
+
+
+def figures(s: Study) -> dict[str, bytes]:
+    return dict.fromkeys(
+        [*(f"plots/{n}.png" for n in FIGURES), *(f"plots/runs/{n}/attention.png" for n in s.runs)], PNG
+    )
 
 
 def photographs(s: Study, picture: bytes) -> dict[str, bytes]:
     return dict.fromkeys(
-        ["plots/contact_sheet.jpg", *(f"plots/runs/{n}/gallery.jpg" for n in s.runs)], picture
+        [
+            "plots/contact_sheet.jpg",
+            *(f"plots/runs/{n}/{kind}.jpg" for n in s.runs for kind in ("gallery", "confusions")),
+        ],
+        picture,
     )
 
 
@@ -115,7 +125,7 @@ def test_the_pretraining_row_says_what_was_done() -> None:
     text = report.markdown_report(study(pretrained=none), EN)
     assert "| Basic-emotion pretraining | none |" in text
     assert "| Starting weights | imagenet1k_v1 (SHA-256 0676ba61b6795bbe...) |" in text
-    assert "random weights" not in text
+    assert "start from random weights" not in text
 
 
 def test_other_data_than_rafce_are_said_not_to_compare_in_level() -> None:
@@ -138,9 +148,28 @@ def test_the_counts_of_verdicts_in_the_conclusion_add_up_to_all_claims() -> None
     assert sum(map(int, re.findall(r"\b\d+\b", sentence))) == len(claims(s))
 
 
+@pytest.mark.parametrize("say", [EN, FR], ids=["en", "fr"])
+def test_a_share_of_heat_that_random_weights_give_too_is_withheld(say: Wording) -> None:
+    names = ("run1", "run2")
+    s = study(names, faithfulness={name: scrutinised(name, areas=("mouth",)) for name in names})
+    text = report.markdown_report(s, say)
+    rows = [line for line in text.splitlines() if line.startswith(f"| run1 | {say('area-background')} |")]
+    assert rows == [f"| run1 | {say('area-background')} | *{say('withheld')}* | {say.percent(0.2)} | | | |"]
+    (mouth,) = [line for line in text.splitlines() if line.startswith(f"| run1 | {say('area-mouth')} |")]
+    assert say.decimal(1.25, 2) in mouth
+    assert "faithfulness.measure" not in text
+    assert say("rests-on-note") in text
+
+
+def test_what_was_not_measured_says_how_to_measure_it() -> None:
+    text = report.markdown_report(study(), EN)
+    assert text.count("`dvc exp run -S faithfulness.measure=true`") == 4, "two sections, two claims"
+    assert "withheld" not in text.split("## Class-activation maps")[1]
+
+
 def test_galleries_of_faces_are_in_the_html_only() -> None:
     assert "![Gallery" not in report.markdown_report(study(), EN)
-    assert as_html(study()).count("data:image/jpeg;base64,") == 4
+    assert as_html(study()).count("data:image/jpeg;base64,") == 7
 
 
 VOID = ("meta", "link", "img", "br", "hr")
@@ -178,7 +207,7 @@ def test_the_html_needs_no_file_and_no_network(names: tuple[str, ...]) -> None:
     assert links.open == []
     assert all(link.startswith(("data:", "#")) for link in links.refers)
     sections = 7
-    assert len(links.refers) == 1 + sections + len(FIGURES) + 1 + len(names)
+    assert len(links.refers) == 1 + sections + len(FIGURES) + 1 + 3 * len(names)
     assert "../plots" not in page
     assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
 
@@ -270,7 +299,7 @@ def test_links_within_the_report_lead_somewhere_on_github_and_in_the_html(say: W
 @pytest.mark.parametrize("say", [EN, FR], ids=["en", "fr"])
 def test_every_picture_says_what_it_shows(say: Wording) -> None:
     alts = re.findall(r'<img alt="([^"]*)"', as_html(study(), say))
-    assert len(alts) == len(FIGURES) + 1 + 3
+    assert len(alts) == len(FIGURES) + 1 + 3 * 3
     assert all(len(alt) > 30 for alt in alts)
     assert len(set(alts)) == len(alts)
     assert any("90" in alt and "run3" in alt for alt in alts), "the curves' text gives their end"
@@ -290,5 +319,5 @@ def test_galleries_that_are_too_large_are_made_smaller_in_the_html_alone() -> No
     Image.fromarray(noise).save(out, "JPEG", quality=95)
     assert 3 * len(out.getvalue()) > report.PHOTOGRAPH_BYTES
     s = study()
-    page = report.html_report(s, EN, {f"plots/{n}.png": PNG for n in FIGURES}, photographs(s, out.getvalue()))
+    page = report.html_report(s, EN, figures(s), photographs(s, out.getvalue()))
     assert len(page) < 5_000_000

@@ -33,7 +33,7 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         "plots/class_distribution.png": render.class_distribution(s.data, s.classes, say),
         "plots/per_class_f1.png": render.per_class_f1(s.runs, s.classes, s.train_counts, say),
         "plots/calibration.png": render.reliability(s.runs, say),
-        "plots/attention.png": render.attention_bars(s.attention, s.titles, say),
+        "plots/attention.png": render.attention_story(s.attention, s.titles, say),
         "plots/resnet_final_confusion_matrix.png": render.final_matrix(s.runs[s.best], s.classes, say),
     }
     out = io.BytesIO()

@@ -112,6 +112,57 @@ def test_appearance_does_not_depend_on_the_emotion(field: str) -> None:
     assert len(drawn) == 1
 
 
+# --- the shortcut: walls that tell the class in training alone --------------------------------------------
+
+WALLS = SyntheticParams(seed=3, train=120, val=80, test=0, basic=16)
+
+
+def walls(shortcut: float, split: str) -> list[Planned]:
+    params = WALLS.model_copy(update={"shortcut": shortcut})
+    return [f for f in synthetic.plan("rafdb11", params) if f.role == "compound" and f.split == split]
+
+
+def test_walls_tell_the_class_in_training_and_are_shuffled_in_validation() -> None:
+    assert all(face.wall == face.label for face in walls(1.0, "train"))
+    val = walls(1.0, "val")
+    assert Counter(face.wall for face in val) == Counter(face.label for face in val)
+    shares = Counter(face.label for face in val)
+    by_chance = sum((n / len(val)) ** 2 for n in shares.values())
+    assert sum(face.wall == face.label for face in val) / len(val) < by_chance + 0.15
+    assert not any(face.wall for split in ("train", "val") for face in walls(0.0, split))
+    assert 0.3 < sum(bool(face.wall) for face in walls(0.5, "train")) / 120 < 0.7
+    basic = synthetic.plan("rafdb11", WALLS.model_copy(update={"shortcut": 1.0}))
+    assert not any(face.wall for face in basic if face.role == "basic")
+
+
+def test_more_walls_keep_those_there_are_and_change_nothing_but_the_background() -> None:
+    prototypes = synthetic.load_prototypes(FOLDER)
+    some, all_ = walls(0.5, "train"), walls(1.0, "train")
+    assert all(one.wall in ("", other.wall) for one, other in zip(some, all_, strict=True))
+    for plain, walled in zip(walls(0.0, "train")[:4], all_[:4], strict=True):
+        before, after = (synthetic.draw_face(f, prototypes, WALLS.seed) for f in (plain, walled))
+        assert before.regions == after.regions
+        assert before.action_units == after.action_units
+        background = region_map(before) == BACKGROUND
+        changed = np.abs(picture(before).astype(int) - picture(after)).max(-1)
+        inside = cv2.erode((~background).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0  # blurred edges
+        assert changed[inside].max() <= 2
+        assert changed[background].mean() > 20
+
+
+def test_the_background_tells_the_class_where_training_has_walls_and_not_in_validation() -> None:
+    """The known answer: who reads the background alone is right in training, at chance in validation."""
+    params = WALLS.model_copy(update={"shortcut": 1.0})
+    read = [s for s in synthetic.read(FOLDER, "rafdb11", params, workers=1)[1] if s.role == "compound"]
+    colours = np.stack([np.median(picture(s)[region_map(s) == BACKGROUND], 0) for s in read])
+    colours /= colours.sum(1, keepdims=True)  # whatever the light
+    labels, splits = np.array([s.label for s in read]), np.array([s.split for s in read])
+    train, val = splits == "train", splits == "val"
+    model = logistic(100.0).fit(colours[train], labels[train])
+    assert model.score(colours[train], labels[train]) > 0.8
+    assert model.score(colours[val], labels[val]) < 0.35
+
+
 # --- the same seed, the same faces ------------------------------------------------------------------------
 
 

@@ -183,7 +183,7 @@ def test_edited_metrics_code_and_knobs_are_found_together(referee: Referee) -> N
     rewrite(study.folder / "metrics/summary.json", lambda summary: summary["run1"].update(test_accuracy=0.99))
     append(study, "rafce/wording.py", "# a comment that the lock does not know\n")
     append(study, "rafce/gallery.py", "# another\n")
-    study.params(("images: 256", "images: 255"))
+    study.params(("examples: 2", "examples: 1"))
     study.commit("better numbers")
 
     said, _ = referee("gradcam", status=1)
@@ -196,9 +196,9 @@ def test_edited_metrics_code_and_knobs_are_found_together(referee: Referee) -> N
         ("report", "metrics/summary.json"),
         ("report", "rafce/wording.py"),
         ("gradcam@run1", "rafce/gallery.py"),
-        ("gradcam@run1", "gradcam.images"),
+        ("gradcam@run1", "gradcam.examples"),
     }
-    assert "- `gradcam.images`: dvc.lock says `256`, found `255` (`gradcam@run1`)" in said
+    assert "- `gradcam.examples`: dvc.lock says `2`, found `1` (`gradcam@run1`)" in said
 
 
 def test_a_run_that_rounds_otherwise_is_told_from_a_forgery(referee: Referee) -> None:

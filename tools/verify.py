@@ -49,6 +49,7 @@ NUMBERS = {
     r"metrics/runs/\w+\.json": r"(selected|last)\.\w+\.(accuracy|macro_f1)",
     r"metrics/pretrained\.json": r"selected\.val_accuracy",
     r"metrics/attention/\w+\.json": r"shares\.\w+\.heat",
+    r"metrics/faithfulness/\w+\.json": r"rests_on\.\w+\.accuracy\..+",
     r"metrics/reference\.json": r"(test|source_task)\.(accuracy|macro_f1)",
     r"metrics/probe/\w+\.json": r"test\.(accuracy|macro_f1)|retention\.after",
     r"metrics/comparisons\.json": r"pairs\..+\.difference|errors\.\w+\.frequent\.(predicted|true)",

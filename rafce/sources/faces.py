@@ -24,6 +24,9 @@ _OVER = 2
 _SIDE = SIZE * _OVER
 _SHIFT = 4  # cv2's fixed-point bits: polygons are placed to 1/16 of a pixel
 
+WALL = 0.85
+"""How far a wall's colour covers the room."""
+
 _SKINS = ((252, 224, 202), (241, 205, 176), (226, 182, 147), (200, 148, 110), (158, 106, 74), (106, 70, 50))
 _HAIRS = (
     (28, 24, 23),
@@ -151,15 +154,18 @@ def _between(palette: Sequence[tuple[int, int, int]], rng: np.random.Generator) 
     return pair[0] + (at - low) * (pair[1] - pair[0])
 
 
-def draw(person: Appearance, units: Units) -> tuple[Pixels, Pixels]:
+def draw(person: Appearance, units: Units, wall: Points | None = None) -> tuple[Pixels, Pixels]:
     """The picture (RGB uint8 [SIZE, SIZE, 3]) and its region map (uint8 [SIZE, SIZE], places in `REGIONS`).
 
-    `units`: intensity in [0, 1] of each active action unit by FACS number; absent units do not move.
+    `units`: intensity in [0, 1] of each active action unit by FACS number; absent units do not move. `wall`:
+    RGB of the wall behind, where it is not to be any.
     """
     au = {number: float(units.get(number, 0.0)) for number in ACTION_UNITS}
     rng = np.random.Generator(np.random.PCG64(person.texture_seed))
     canvas = Canvas(person)
     _backdrop(canvas, rng)
+    if wall is not None:
+        canvas.picture[:] = np.round(WALL * wall + (1 - WALL) * canvas.picture)
     _back_hair(canvas, person)
     _neck(canvas, person, rng)
     _head(canvas, person, au)

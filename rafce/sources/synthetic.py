@@ -5,6 +5,7 @@ A compound emotion is the blend of its two basic prototypes with random weights;
 it.
 """
 
+import colorsys
 import functools
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -43,7 +44,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SyntheticParams(BaseModel):
-    """How many faces to draw: compound ones a split; basic ones in all (3/4 train, 1/8 val, 1/8 test)."""
+    """How many faces to draw: compound ones a split; basic ones in all (3/4 train, 1/8 val, 1/8 test).
+
+    `shortcut`: share of the compound faces in front of a coloured wall. In training each class has its own
+    colour, so that the wall tells it; in val and test the colours are those of shuffled classes. A network
+    that learns the wall instead of the face is a case with a known answer, for tests of what is said about
+    attention.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,6 +59,7 @@ class SyntheticParams(BaseModel):
     val: int = Field(ge=0)
     test: int = Field(ge=0)
     basic: int = Field(ge=0)
+    shortcut: Share = 0.0
 
 
 class Spreads(BaseModel):
@@ -97,12 +105,14 @@ class Prototypes(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One face to be drawn; `index` counts within role and split."""
+    """One face to be drawn; `index` counts within role and split. `wall`: the class whose colour the wall
+    behind it has; empty: any colour."""
 
     role: str
     split: str
     index: int
     label: str
+    wall: str = ""
 
     @property
     def source_id(self) -> str:
@@ -159,12 +169,32 @@ def plan(classes: ClassSet, params: SyntheticParams) -> list[Planned]:
     faces: list[Planned] = []
     for split, total in zip(SPLITS, (params.train, params.val, params.test), strict=True):
         labels = _shuffled(compound_counts(classes, split, total), params.seed, "compound", split)
-        faces += [Planned("compound", split, index, label) for index, label in enumerate(labels)]
+        walls = _walls(labels, split, params)
+        faces += [
+            Planned("compound", split, index, label, wall)
+            for index, (label, wall) in enumerate(zip(labels, walls, strict=True))
+        ]
     held_out = params.basic // 8
     for split, total in zip(SPLITS, (params.basic - 2 * held_out, held_out, held_out), strict=True):
         labels = _shuffled(_apportion(dict.fromkeys(BASIC, 1), total), params.seed, "basic", split)
         faces += [Planned("basic", split, index, label) for index, label in enumerate(labels)]
     return faces
+
+
+def _walls(labels: list[str], split: str, params: SyntheticParams) -> list[str]:
+    """The class whose colour is behind each face, as `shortcut` says."""
+    rng = numpy_stream(params.seed, "synthetic", "compound", split, "walls")
+    shown = labels if split == "train" else [labels[at] for at in rng.permutation(len(labels))]
+    return [
+        label if draw < params.shortcut else ""
+        for label, draw in zip(shown, rng.random(len(labels)), strict=True)
+    ]
+
+
+def wall_colour(label: str) -> NDArray[np.float64]:
+    """The colour of a class's wall, RGB in [0, 255]: hues evenly around the circle."""
+    hue = COMPOUND.index(label) / len(COMPOUND)
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, 0.75, 0.8))
 
 
 def compound_counts(classes: ClassSet, split: str, total: int) -> dict[str, int]:
@@ -228,7 +258,7 @@ def coded(units: dict[int, float], active_above: float) -> str:
 def draw_face(face: Planned, prototypes: Prototypes, seed: int) -> Sample:
     rng = _stream(face, seed)
     units = express(face.label, prototypes, rng)
-    picture, regions = draw(appearance(rng), units)
+    picture, regions = draw(appearance(rng), units, wall_colour(face.wall) if face.wall else None)
     return Sample(
         source_id=face.source_id,
         label=face.label,

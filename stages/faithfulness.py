@@ -1,0 +1,138 @@
+"""Whether the maps of one run are about its network, and what its answers rest on. Only if asked for:
+
+    dvc exp run -S faithfulness.measure=true
+
+Usage: python -m stages.faithfulness run1
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torchvision.models import ResNet
+
+from rafce import attention, dataset, faithfulness, network, outs, reliance, shares, training
+from rafce.dataset import Split
+from rafce.streams import numpy_stream
+from rafce.taxonomy import ClassSet, compound_classes
+from rafce.training import InferenceParams
+from stages import command
+
+PARAMS = {
+    "seed": int,
+    "data.classes": ClassSet,
+    "train": InferenceParams,
+    "runs.{run}.title": str,
+    "gradcam": attention.GradcamParams,
+    "faithfulness": faithfulness.FaithfulnessParams,
+}
+DATASET = Path("data/dataset_resnet_224.zip")
+DECODED = Path(".decoded")
+BATCH = 16
+SCORING_BATCH = 64
+
+
+def main(values: dict[str, Any], name: str) -> None:
+    options, train, seed = values["faithfulness"], values["train"], values["seed"]
+    out = Path(f"metrics/faithfulness/{name}.json")
+    if not options.measure:
+        outs.write_json(out, {"run": name, "title": values["runs.{run}.title"], "measured": False})
+        return
+    classes = compound_classes(values["data.classes"])
+    device = training.prepare_device(train.threads)
+    dtype = training.resolve_precision(train.precision, device)
+    path = Path(f"models/runs/{name}.pth")
+    weights = network.read_checkpoint(path)
+    network.check_classes(weights, classes, str(path))
+    model = network.build(len(classes), 0.0, seed=0).to(device)
+    network.load_whole(model, weights["state_dict"], str(path))
+    splits = {
+        s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in ("train", "val")
+    }
+    val = splits["val"]
+    rests_on = {}
+    for split, whole in splits.items():
+        rows = spread(len(whole), len(val))  # of training no more than of validation
+        chosen = subset(whole, rows)
+        rests_on[split] = reliance_of(model, chosen, numpy_stream(seed, "reliance", split), device, dtype)
+
+    chosen = subset(val, spread(len(val), options.images))
+    images, size = chosen.images, train.image_size
+    scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
+    answers = scored.loc[[row.image for row in chosen.rows], "predicted"].map(classes.index).tolist()
+    layer, grid = attention.choose_layer(size, values["gradcam"].min_grid)
+    method = values["gradcam"].method
+    heat = attention.heat_maps(model, images, answers, method, layer, BATCH, device, f"{name} {method}")
+    road = faithfulness.road(model, images, answers, heat, grid, BATCH, device, seed, f"{name} ROAD")
+    correlation, at_random = faithfulness.randomisation(
+        model, images, answers, heat, method, layer, grid, BATCH, device, seed, f"{name} randomised"
+    )
+    exact = all(row.regions for row in val.rows)
+    masks = masks_of(chosen) if exact else shares.centre_masks(len(chosen), size)
+    reported = shares.told_apart(shares.resolution(masks, grid))
+    random_weights = shares.against(heat, at_random, {area: masks[area] for area in reported})
+    outs.write_json(
+        out,
+        {
+            "run": name,
+            "title": values["runs.{run}.title"],
+            "measured": True,
+            "images": len(chosen),
+            "road": road,
+            "correlation": correlation,
+            "random_weights": random_weights,
+            "passed": faithfulness.passed(road, random_weights),
+            "rests_on": rests_on,
+        },
+    )
+
+
+def reliance_of(
+    model: ResNet,
+    split: Split,
+    generator: np.random.Generator,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, Any] | None:
+    """What the answers to these images rest on; None where no region maps say what lies where."""
+    if not all(row.regions for row in split.rows):
+        return None
+    labels = split.labels.numpy()
+    pixels = split.images.permute(0, 2, 3, 1).numpy()
+    versions = {"unchanged": pixels, **reliance.changed(pixels, labels, masks_of(split), generator)}
+    right = {}
+    for version, some in versions.items():
+        changed = dataclasses.replace(split, images=torch.from_numpy(some).permute(0, 3, 1, 2).contiguous())
+        order = torch.arange(len(split))
+        logits = training.predict_logits(model, changed, order, SCORING_BATCH, device, dtype, version)
+        right[version] = logits.argmax(1).numpy() == labels
+    majority = float(np.bincount(labels).max() / len(labels))
+    return {"images": len(split), "majority": majority, **reliance.losses(right, majority)}
+
+
+def masks_of(split: Split) -> dict[str, np.ndarray]:
+    return shares.area_masks(dataset.load_regions(DATASET, split.rows, split.images.shape[-1]))
+
+
+def subset(split: Split, rows: np.ndarray) -> Split:
+    """Some images of a split, in memory."""
+    order = torch.from_numpy(rows)
+    return dataclasses.replace(
+        split,
+        rows=[split.rows[i] for i in rows],
+        images=split.take(order),
+        labels=split.labels[order],
+        mapping=None,
+    )
+
+
+def spread(total: int, most: int) -> np.ndarray:
+    """Numbers of `most` evenly spaced images: rows are sorted by class, so that keeps the class shares."""
+    return np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int))
+
+
+if __name__ == "__main__":
+    command(main, PARAMS, __doc__)

@@ -1,0 +1,119 @@
+"""Covers and backgrounds: what is hidden is hidden, the rest untouched; who reads one part falls with it."""
+
+import numpy as np
+import pytest
+
+from rafce import reliance
+from rafce.reliance import COVERED
+
+SIDE = 48
+
+
+def faces(images: int = 60) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Pictures whose mouth and whose background each are bright for class 1 and dark for class 0; the head
+    between is noise."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(images) % 2
+    pixels = generator.integers(80, 120, (images, SIDE, SIDE, 3)).astype(np.uint8)
+    masks = {name: np.zeros((images, SIDE, SIDE), bool) for name in (*COVERED, "background")}
+    masks["background"][:] = True
+    masks["background"][:, 4:44, 8:40] = False
+    masks["mouth"][:, 34:38, 20:28] = True
+    masks["eyes_brows"][:, 16:20, 14:34] = True
+    masks["hair"][:, 4:10, 8:40] = True
+    for area in ("mouth", "background"):
+        for image, label in enumerate(labels):
+            pixels[image][masks[area][image]] = 240 if label else 10
+    return pixels, labels, masks
+
+
+def scored(area: str) -> dict[str, np.ndarray]:
+    """Whether a network that reads the brightness of `area` alone is right, by change."""
+    pixels, labels, masks = faces()
+    versions = {"unchanged": pixels}
+    versions |= reliance.changed(pixels, labels, masks, np.random.default_rng(1))
+    return {
+        name: (np.array([i[m].mean() for i, m in zip(some, masks[area], strict=True)]) > 125) == labels
+        for name, some in versions.items()
+    }
+
+
+def test_a_network_that_reads_the_background_alone_falls_with_it_and_with_nothing_else() -> None:
+    found = reliance.losses(scored("background"), 0.5)
+    assert found["accuracy"]["unchanged"] == 1
+    assert found["background"]["swapped"]["difference"] == 1  # another class's: always wrong
+    assert found["background"]["grey"]["interval"][0] > 0.3
+    assert found["only_background"] == 0.5
+    assert found["covers"]["mouth"]["interval"][0] <= 0 <= found["covers"]["mouth"]["interval"][1]
+
+
+def test_a_network_that_reads_the_mouth_alone_falls_with_it_and_with_nothing_else() -> None:
+    found = reliance.losses(scored("mouth"), 0.5)
+    assert found["accuracy"]["unchanged"] == 1
+    assert found["background"]["swapped"]["difference"] == 0
+    assert found["accuracy"]["mouth elsewhere"] == 1
+    assert found["covers"]["mouth"]["interval"][0] > 0.2
+    for area in ("eyes_brows", "hair"):
+        assert found["covers"][area]["difference"] <= 0
+
+
+def test_changes_touch_what_they_name_and_no_other_pixel() -> None:
+    pixels, labels, masks = faces(6)
+    versions = reliance.changed(pixels, labels, masks, np.random.default_rng(1))
+    assert set(versions) == {
+        "background swapped",
+        "background blurred",
+        "background grey",
+        "only background",
+        *(f"{area} {how}" for area in COVERED for how in ("covered", "elsewhere")),
+    }
+    head = ~masks["background"]
+    for name, some in versions.items():
+        assert some.dtype == np.uint8
+        assert some.shape == pixels.shape
+        if name.startswith("background"):
+            assert (some[head] == pixels[head]).all()
+        elif name == "only background":
+            assert (some[masks["background"]] == pixels[masks["background"]]).all()
+            assert np.abs(some[head].astype(int) - 100).min() > 20, "no head is left"
+    assert (versions["background grey"][masks["background"]] == reliance.GREY).all()
+    covered = (versions["mouth covered"] != pixels).any(-1)
+    assert covered[masks["mouth"]].all()
+    assert not covered[:, :30].any()
+
+
+def test_the_cover_elsewhere_has_the_same_shape_on_the_head_and_off_the_area() -> None:
+    head = np.zeros((SIDE, SIDE), bool)
+    head[4:44, 8:40] = True
+    cover = np.zeros((SIDE, SIDE), bool)
+    cover[34:38, 20:28] = True
+    places = set()
+    for seed in range(20):
+        moved = reliance.elsewhere(cover, head, np.random.default_rng(seed))
+        assert moved.sum() == cover.sum()
+        assert not (moved & cover).any()
+        assert (moved & head).sum() == moved.sum()
+        rows, columns = np.nonzero(moved)
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (4, 8)
+        places.add((rows.min(), columns.min()))
+    assert len(places) > 10
+
+
+def test_what_fills_a_part_is_its_surroundings() -> None:
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[:, :24] = (200, 100, 0)
+    image[:, 24:] = (0, 0, 200)
+    hidden = np.zeros((SIDE, SIDE), bool)
+    hidden[20:24, 4:8] = True
+    filled = reliance.fill(image, hidden)
+    assert filled[22, 6] == pytest.approx([200, 100, 0], abs=2)
+    assert (filled[~hidden] == image[~hidden]).all()
+
+
+def test_a_donor_is_of_another_class_where_there_is_one() -> None:
+    labels = np.array([0, 0, 0, 1, 2])
+    for seed in range(10):
+        chosen = reliance.donors(labels, np.random.default_rng(seed))
+        assert (labels[chosen] != labels).all()
+    same = reliance.donors(np.zeros(4, int), np.random.default_rng(0))
+    assert (same != np.arange(4)).all()
