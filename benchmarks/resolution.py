@@ -1,23 +1,25 @@
 """How well class-activation maps localise: by layer, method and image size, where the answer is known.
 
-Usage: python -m benchmarks.resolution [--sizes 96 112 224] [--images 800] [--epochs 6]
+Usage: python -m benchmarks.resolution [--matters any mouth ...] [--sizes 96 112 224] [--epochs 10]
 
-Faces of the study's dataset (`dvc repro preprocess` first) get a new task: one of four colours tints one
-part of each (eyes and brows, nose, mouth, hair or background, drawn by chance), and the colour is the class.
-So for each image the part that matters is known. A ResNet-50 learns that, and on held-out faces every map is
-compared with the part. `told`: share of the images whose heat, relative to area, is greatest on the part
-that matters (by chance one in five); `itself`, `elsewhere`: the relative heat there, and the greatest on
-another part, means over parts. The ideal map has what the grid alone would allow
-(`rafce.shares.ideal_maps`).
+Faces of the study's dataset (`dvc repro preprocess` first) get a new task, in which four colours that tint
+parts of the picture are the classes. `any`: one part of each image, drawn by chance, is tinted (eyes and
+brows, nose, mouth, hair or background). A part: all five are tinted, each in a colour of its own, and that
+of this part is the class, so that the network must know where it looks. Either way the part that matters is
+known. A ResNet-50 learns that, and on held-out faces that it recognises every map is compared with the part.
+`told`: share of the images whose heat, relative to area, is greatest on the part that matters (by chance one
+in five); `itself`, `elsewhere`: the relative heat there, and the greatest on another part, means over parts.
+The ideal map has what the grid alone would allow (`rafce.shares.ideal_maps`).
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_grad_cam import GradCAM, LayerCAM
+from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from rafce import augment, dataset, network, shares
@@ -31,8 +33,9 @@ COLOURS = np.array([[220, 40, 40], [40, 200, 60], [50, 80, 230], [230, 210, 40]]
 TINT = 0.6
 METHODS = {
     "LayerCAM": (LayerCAM, 1),
+    "HiResCAM": (HiResCAM, 1),
     "Grad-CAM": (GradCAM, 1),
-    "LayerCAM, this layer and the one before": (LayerCAM, 2),
+    "Grad-CAM, this layer and the one before": (GradCAM, 2),
 }
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 STRIDES = {"layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
@@ -40,8 +43,13 @@ BATCH = 32
 THREADS = 2
 
 
-def task(split: dataset.Split, seed: int, name: str) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, dict]:
-    """Images with one part tinted, their classes, the part of each, and the masks of all parts."""
+def task(
+    split: dataset.Split, seed: int, name: str, matters: str
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, dict]:
+    """Images, their classes, the part that matters in each, and the masks of all parts.
+
+    `matters`: `any`: one part, drawn by chance, is tinted; else all are, and the colour of this part counts.
+    """
     size = split.images.shape[-1]
     masks = shares.area_masks(dataset.load_regions(DATASET, split.rows, size))
     rng = numpy_stream(seed, "resolution", name)
@@ -49,9 +57,13 @@ def task(split: dataset.Split, seed: int, name: str) -> tuple[torch.Tensor, torc
     labels, parts = rng.integers(0, len(COLOURS), len(images)), np.empty(len(images), int)
     for i, image in enumerate(images):
         has = [k for k, part in enumerate(PARTS) if masks[part][i].any()]
-        parts[i] = rng.choice(has)
-        at = masks[PARTS[parts[i]]][i]
-        image[at] = (1 - TINT) * image[at] + TINT * COLOURS[labels[i]]
+        parts[i] = rng.choice(has) if matters == "any" else PARTS.index(matters)
+        for k in has:
+            if k != parts[i] and matters == "any":
+                continue
+            at = masks[PARTS[k]][i]
+            colour = COLOURS[labels[i] if k == parts[i] else rng.integers(len(COLOURS))]
+            image[at] = (1 - TINT) * image[at] + TINT * colour
     tensor = torch.from_numpy(images.round().astype(np.uint8)).permute(0, 3, 1, 2).contiguous()
     return tensor, torch.from_numpy(labels), parts, {part: masks[part] for part in PARTS}
 
@@ -97,21 +109,24 @@ def main() -> None:
     )
     usage.add_argument("--sizes", type=int, nargs="+", default=[96, 112, 224])
     usage.add_argument("--images", type=int, default=800, help="training images, at most those there are")
-    usage.add_argument("--epochs", type=int, default=6)
+    usage.add_argument("--epochs", type=int, default=10)
+    usage.add_argument("--matters", nargs="+", choices=("any", *PARTS), default=["any"])
     arguments = usage.parse_args()
     torch.set_num_threads(THREADS)
     classes = compound_classes("rafdb11")
-    print("| px | accuracy % | map | layer | grid | told % | itself | elsewhere | told apart, by the grid |")
-    print("|--:|--:|:--|:--|--:|--:|--:|--:|:--|")
-    for size in arguments.sizes:
+    print(
+        "| matters | px | accuracy % | map | layer | grid | told % | itself | elsewhere | told by the grid |"
+    )
+    print("|:--|--:|--:|:--|:--|--:|--:|--:|--:|:--|")
+    for matters, size in itertools.product(arguments.matters, arguments.sizes):
         params = LoadParams(image_size=size, threads=THREADS, store_gb=8)
         train, val = (
             dataset.load_split(DATASET, classes, "compound", s, params, Path(".decoded"))
             for s in ("train", "val")
         )
-        images, labels, _, _ = task(train, 0, "train")
+        images, labels, _, _ = task(train, 0, "train", matters)
         model = learn(images[: arguments.images], labels[: arguments.images], arguments.epochs, 0)
-        images, labels, parts, masks = task(val, 0, "val")
+        images, labels, parts, masks = task(val, 0, "val", matters)
         inputs = augment.normalise(augment.to_float(images))
         with torch.inference_mode():
             right = torch.cat([model(b).argmax(1) for b in inputs.split(64)]) == labels
@@ -140,7 +155,8 @@ def main() -> None:
                 lines[name] = localised(np.concatenate(heat), parts, masks)
             for name, (told, itself, elsewhere) in lines.items():
                 print(
-                    f"| {size} | {100 * accuracy:.1f} | {name} | {layer} | {grid} | {100 * told:.0f} | "
+                    f"| {matters} | {size} | {100 * accuracy:.1f} | {name} | {layer} | {grid} | "
+                    f"{100 * told:.0f} | "
                     f"{itself:.1f} | {elsewhere:.1f} | {', '.join(apart) if name == 'ideal' else ''} |",
                     flush=True,
                 )
