@@ -35,8 +35,8 @@ CENTRE_WIDTH: Final = 0.25
 
 
 class FaithfulnessParams(Group):
-    """`measure`: whether the tests and the covers are run at all. `images`: validation images for the two
-    tests of the maps; covers and backgrounds take the whole split."""
+    """`measure`: whether the tests and the covers are run at all. `images`: validation images for ROAD, which
+    is slow; all else takes the whole split."""
 
     measure: bool
     images: int = Field(ge=8)

@@ -92,7 +92,8 @@ def shares(heat: np.ndarray, masks: Masks) -> Shares:
     total = heat[kept].sum((1, 2), dtype=np.float64)
     on = [(heat[kept] * mask[kept]).sum((1, 2), dtype=np.float64) / total for mask in masks.values()]
     area = [mask[kept].mean((1, 2)) for mask in masks.values()]
-    return Shares(tuple(masks), np.stack(on, 1), np.stack(area, 1), kept)
+    none = np.zeros((int(kept.sum()), 0))  # of no part at all
+    return Shares(tuple(masks), np.stack(on, 1) if on else none, np.stack(area, 1) if on else none, kept)
 
 
 def ratio(heat: np.ndarray, area: np.ndarray) -> tuple[float, np.ndarray]:

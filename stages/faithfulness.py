@@ -59,19 +59,22 @@ def main(values: dict[str, Any], name: str) -> None:
         chosen = subset(whole, rows)
         rests_on[split] = reliance_of(model, chosen, numpy_stream(seed, "reliance", split), device, dtype)
 
-    chosen = subset(val, spread(len(val), options.images))
-    images, size = chosen.images, train.image_size
+    images, size = val.take(torch.arange(len(val))), train.image_size
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
-    answers = scored.loc[[row.image for row in chosen.rows], "predicted"].map(classes.index).tolist()
+    answers = scored.loc[[row.image for row in val.rows], "predicted"].map(classes.index).tolist()
     layer, grid = attention.choose_layer(size, values["gradcam"].min_grid)
     method = values["gradcam"].method
     heat = attention.heat_maps(model, images, answers, method, layer, BATCH, device, f"{name} {method}")
-    road = faithfulness.road(model, images, answers, heat, grid, BATCH, device, seed, f"{name} ROAD")
+    some = spread(len(val), options.images)
+    targets = [answers[i] for i in some]
+    road = faithfulness.road(
+        model, images[some], targets, heat[some], grid, BATCH, device, seed, f"{name} ROAD"
+    )
     correlation, at_random = faithfulness.randomisation(
         model, images, answers, heat, method, layer, grid, BATCH, device, seed, f"{name} randomised"
     )
     exact = all(row.regions for row in val.rows)
-    masks = masks_of(chosen) if exact else shares.centre_masks(len(chosen), size)
+    masks = masks_of(val) if exact else shares.centre_masks(len(val), size)
     reported = shares.told_apart(shares.resolution(masks, grid))
     random_weights = shares.against(heat, at_random, {area: masks[area] for area in reported})
     outs.write_json(
@@ -80,7 +83,7 @@ def main(values: dict[str, Any], name: str) -> None:
             "run": name,
             "title": values["runs.{run}.title"],
             "measured": True,
-            "images": len(chosen),
+            "images": len(some),
             "road": road,
             "correlation": correlation,
             "random_weights": random_weights,

@@ -101,9 +101,9 @@ def main(values: dict[str, Any], name: str) -> None:
     )
     outs.write_text(
         Path(f"plots/runs/{name}/attention.csv"),
-        pd.DataFrame([{"area": a} | {"ratio": s["ratio"]} for a, s in by_area.items()]).to_csv(
-            index=False, lineterminator="\n"
-        ),
+        pd.DataFrame(
+            [(area, one["ratio"]) for area, one in by_area.items()], columns=["area", "ratio"]
+        ).to_csv(index=False, lineterminator="\n"),
     )
     title = values["runs.{run}.title"]
     heading = f"{name}: {title} · {gradcam.method} {layer} ({grid} × {grid})"

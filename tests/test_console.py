@@ -121,7 +121,7 @@ def test_a_person_at_a_terminal_sees_place_epoch_speed_and_time_left(
     monkeypatch.setattr(console, "tqdm", eager_bar())
     run_stage(monkeypatch)
     shown = terminal.close()
-    assert "train@run2 (stage 5 of 19): Mixup, frozen layers, dropout\r\n" in shown
+    assert "train@run2 (stage 5 of 22): Mixup, frozen layers, dropout\r\n" in shown
     bar = r"train run2  epoch 2/2:  75%\|[^|]*\| 12/16 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+img/s"
     bar += r", loss [\d.]+, val [\d.]+ %\]"
     assert re.search(bar, shown), shown
@@ -148,7 +148,7 @@ def test_without_a_terminal_success_is_silent_and_the_log_has_it_all(
     assert capfd.readouterr() == ("", "")
     log = log_of(folder)
     for text in (
-        "train@run2 (stage 5 of 19): Mixup, frozen layers, dropout",
+        "train@run2 (stage 5 of 22): Mixup, frozen layers, dropout",
         f"python {sys.version.split()[0]}, torch {torch.__version__.split('+')[0]}",
         "seed: 0\n",
         "data.classes: rafdb11\n",
@@ -344,6 +344,6 @@ def test_ctrl_c_at_a_terminal_ends_a_stage_and_its_workers_without_a_traceback(f
                 os.killpg(process.pid, signal.SIGINT)
     os.close(near)
     assert process.wait() == 130, shown
-    assert "extract (stage 1 of 19): Collect the images" in shown
+    assert "extract (stage 1 of 22): Collect the images" in shown
     assert "Traceback" not in shown and re.search(r"error: extract interrupted after \d\d:\d\d\r\n$", shown)
     assert not (folder / "data/extracted").exists()

@@ -78,7 +78,9 @@ def test_no_data_no_weights_and_no_faces_are_tracked(study: Study) -> None:
     tracked = study.git("ls-files").splitlines()
     assert not [f for f in tracked if f.endswith((".pth", ".zip", ".jpg", ".jpeg", ".html"))]
     pictures = {f for f in tracked if f.endswith(".png") and not f.startswith("docs/")}
-    assert all(f.startswith("plots/") and f.count("/") == 1 for f in pictures)
+    means = {f"plots/runs/{name}/attention.png" for name in ("run1", "run2", "run3")}  # heat, no faces
+    assert means < pictures
+    assert all(f.startswith("plots/") and f.count("/") == 1 for f in pictures - means)
     stray = [f for f in tracked if f.startswith(("data/extracted", "data/predictions", "models"))]
     assert all(f.endswith(".gitignore") for f in stray)
 
@@ -153,8 +155,8 @@ def test_two_commits_compare_in_a_clone_without_cache(study: Study, tmp_path: Pa
     drawn = json.loads(clone.dvc("plots", "diff", "three", "HEAD", "--json"))
     assert "errors" not in drawn
     assert (
-        len(drawn["data"]) == 1 + 3 * 3 + 1 + 1
-    )  # all runs; curve, confusions, F1 by run; pretraining; matrix
+        len(drawn["data"]) == 1 + 3 * 5 + 1 + 1
+    )  # all runs; curve, confusions, F1, maps, heat by run; pretraining; matrix
     titles = [
         plot[0]["content"]["title"]["text"] for plot in drawn["data"].values() if plot[0]["type"] == "vega"
     ]

@@ -194,3 +194,11 @@ def test_the_mean_map_weighs_images_alike_however_hot_they_are_and_is_one_where_
     mean = shares.mean_map(heat, 2)
     assert mean == pytest.approx(np.array([[1.5, 1.5], [0.5, 0.5]]))
     assert shares.mean_map(np.zeros((2, 8, 8)), 2).sum() == 0
+
+
+def test_where_nothing_can_be_told_apart_there_are_no_shares_and_no_error() -> None:
+    found = shares.shares(np.ones((3, 8, 8)), {})
+    assert found.heat.shape == (3, 0)
+    assert shares.summary(found) == {}
+    assert shares.unit_agreement(found, ["12", "none", ""]) is None
+    assert shares.against(np.ones((3, 8, 8)), np.ones((3, 8, 8)), {}) == {}

@@ -323,7 +323,7 @@ area-border = border
 told-apart = On maps of this grid these areas can be told apart, and are reported: { $list }.
 none-told-apart = On maps of this grid no area can be told from its neighbours.
 not-told-apart = Not so, and left out: { $list }.
-about-weights = The last columns compare with maps of a network whose weights are random, on fewer images: faces lie in the middle and edges draw heat under any weights. What does not differ from that beyond chance says nothing about the run, and is withheld.
+about-weights = The last columns compare with maps of a network whose weights are random, on the same images: faces lie in the middle and edges draw heat under any weights. What does not differ from that beyond chance says nothing about the run, and is withheld.
 about-weights-unknown = How much of this a network of random weights would show, too, is not measured here (faithfulness.measure).
 withheld = withheld
 random-weights-head = Random weights
@@ -338,7 +338,7 @@ more-heat = More heat where the unit is
 less-heat = Less heat where the unit is
 unit-item = { $unit }, { $area } ({ DECIMAL($difference, 2) })
 maps-tested = Are the maps about the network?
-maps-tested-note = On { $images } validation images. ROAD: by how much more the probability of the answer falls when the pixels that a map ranks highest are filled in than when the lowest are; less the same of random maps, and of a map that marks the middle of the picture. Correlation: of the ranks of a map's cells with those of the same image's map when all weights are random, and with another image's map.
+maps-tested-note = ROAD, on { $images } validation images: by how much more the probability of the answer falls when the pixels that a map ranks highest are filled in than when the lowest are; less the same of random maps, and of a map that marks the middle of the picture (where that is not above 0, the maps tell no better than the middle does). Correlation: of the ranks of a map's cells with those of the same image's map when all weights are random, and with another image's map.
 maps-untested = Not measured here. `dvc exp run -S faithfulness.measure=true` adds it, in some minutes.
 less-random-maps = Less random maps
 less-centre = Less the middle

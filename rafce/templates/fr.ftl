@@ -326,7 +326,7 @@ area-border = bord
 told-apart = Sur des cartes de cette grille, ces zones peuvent être distinguées, et figurent donc ici : { $list }.
 none-told-apart = Sur des cartes de cette grille, aucune zone ne se distingue de ses voisines.
 not-told-apart = Les autres ne le peuvent pas et sont laissées de côté : { $list }.
-about-weights = Les dernières colonnes comparent avec les cartes d'un réseau aux poids aléatoires, sur moins d'images : les visages sont au milieu et les contours attirent la chaleur quels que soient les poids. Ce qui n'en diffère pas au-delà du hasard ne dit rien de l'expérience ; c'est omis.
+about-weights = Les dernières colonnes comparent avec les cartes d'un réseau aux poids aléatoires, sur les mêmes images : les visages sont au milieu et les contours attirent la chaleur quels que soient les poids. Ce qui n'en diffère pas au-delà du hasard ne dit rien de l'expérience ; c'est omis.
 about-weights-unknown = On ne mesure pas ici quelle part de cela un réseau aux poids aléatoires montrerait aussi (faithfulness.measure).
 withheld = omis
 random-weights-head = Poids aléatoires
@@ -341,7 +341,7 @@ more-heat = Plus de chaleur là où est l'unité
 less-heat = Moins de chaleur là où est l'unité
 unit-item = { $unit }, { $area } ({ DECIMAL($difference, 2) })
 maps-tested = Les cartes parlent-elles du réseau ?
-maps-tested-note = Sur { $images } images de validation. ROAD : de combien la probabilité de la réponse baisse davantage quand on comble les pixels que la carte classe en tête que lorsqu'on comble les derniers ; moins la même mesure pour des cartes aléatoires, et pour une carte qui marque le milieu de l'image. Corrélation : des rangs des cellules d'une carte avec ceux de la carte de la même image quand tous les poids sont aléatoires, et avec la carte d'une autre image.
+maps-tested-note = ROAD, sur { $images } images de validation : de combien la probabilité de la réponse baisse davantage quand on comble les pixels que la carte classe en tête que lorsqu'on comble les derniers ; moins la même mesure pour des cartes aléatoires, et pour une carte qui marque le milieu de l'image (si ce n'est pas au-dessus de 0, les cartes n'en disent pas plus que le milieu). Corrélation : des rangs des cellules d'une carte avec ceux de la carte de la même image quand tous les poids sont aléatoires, et avec la carte d'une autre image.
 maps-untested = Non mesuré ici. `dvc exp run -S faithfulness.measure=true` l'ajoute, en quelques minutes.
 less-random-maps = Moins cartes aléatoires
 less-centre = Moins le milieu
