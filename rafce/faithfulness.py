@@ -68,6 +68,16 @@ def randomised(model: ResNet, seed: int) -> Iterator[str]:
         yield name
 
 
+@torch.inference_mode()
+def answers(model: ResNet, images: torch.Tensor, batch_size: int, device: torch.device) -> list[int]:
+    """The class that `model` gives each image, uint8 [N, 3, H, W]."""
+    model.eval()
+    found: list[int] = []
+    for batch in images.split(batch_size):
+        found += model(normalise(to_float(batch.to(device)))).argmax(1).tolist()
+    return found
+
+
 def to_cells(heat: np.ndarray, grid: int) -> np.ndarray:
     """Maps in the cells of their layer: what lies between is interpolated and would add nothing but
     agreement. float [N, H, W] -> [N, grid, grid]."""
@@ -77,7 +87,6 @@ def to_cells(heat: np.ndarray, grid: int) -> np.ndarray:
 def randomisation(
     model: ResNet,
     images: torch.Tensor,
-    targets: Sequence[int],
     heat: np.ndarray,
     method: str,
     layer: str,
@@ -90,12 +99,14 @@ def randomisation(
     """Rank correlation of the maps with those after randomisation, and the maps of a network that is random
     throughout, float32 [N, H, W]. The weights of `model` are lost.
 
-    Faces lie in the middle, and edges draw heat under any weights: the correlation stays high where every map
-    avoids the background. So it describes, and what decides about a number is whether that number changes
-    (`passed`).
+    Each network explains its own answer: to a network with a random head one class is as good as another,
+    and of one that it does not answer the map is often empty. Faces lie in the middle, and edges draw
+    heat under any weights: the correlation stays high where every map avoids the background. So it
+    describes, and what decides about a number is whether that number changes (`passed`).
 
     Args:
-        images: uint8 [N, 3, H, W]; N at least 2. heat: float [N, H, W], the maps of `model` for `targets`.
+        images: uint8 [N, 3, H, W]; N at least 2. heat: float [N, H, W], the maps of `model` for
+        its answers.
 
     Returns:
         `by_part`: part from which on all is random -> mean correlation. `all`: mean and 95 % interval with
@@ -106,6 +117,7 @@ def randomisation(
     by_part: dict[str, float] = {}
     last, maps = np.zeros(len(heat)), heat
     for part in randomised(model, stream_seed(seed, "randomisation")):
+        targets = answers(model, images, batch_size, device)
         maps = heat_maps(model, images, targets, method, layer, batch_size, device, f"{title}, {part}")
         last = rank_correlation(trained, to_cells(maps, grid))
         by_part[part] = float(last.mean())

@@ -18,6 +18,8 @@ COVERED: Final = ("eyes_brows", "mouth", "hair")
 """Areas that are covered, each against an equal cover elsewhere."""
 
 BACKGROUND: Final = "background"
+OUTSIDE: Final = "outside"
+"""What is known of the background where landmarks alone are: all but the face."""
 SMOOTH: Final = 1 / 12
 """Standard deviation of the smoothing that fills a part, as a share of the image's side."""
 MARGIN: Final = 1 / 48
@@ -98,28 +100,18 @@ def changed(
 
     `background swapped`: it is another image's, of another class, whose head is filled. `background blurred`,
     `background grey`. `only background`: the head is filled. `<area> covered` and `<area> elsewhere`, for the
-    areas of COVERED.
+    areas of COVERED. Where the background is not told from hair and forehead, as by landmarks: covers alone.
 
     Args:
-        masks: area -> bool [N, H, W].
+        masks: area -> bool [N, H, W], with BACKGROUND or OUTSIDE.
     """
-    behind = masks[BACKGROUND]
-    donor = donors(labels, generator)
-    rooms = np.stack(
-        [fill(image, ~room) if room.any() else image for image, room in zip(images, behind, strict=True)]
-    )
-
-    def where(at: np.ndarray, new: Any) -> Images:
-        return np.where(at[..., None], new, images).astype(np.uint8)
-
-    blurred = [cv2.GaussianBlur(room, (0, 0), SMOOTH * images.shape[1]) for room in rooms]
-    result = {
-        "background swapped": where(behind, rooms[donor]),
-        "background blurred": where(behind, np.stack(blurred)),
-        "background grey": where(behind, GREY),
-        "only background": rooms,
-    }
+    behind = masks.get(BACKGROUND, masks.get(OUTSIDE))
+    if behind is None:
+        raise ValueError(f"the masks have neither {BACKGROUND} nor {OUTSIDE}")
+    result = _backgrounds(images, labels, behind, generator) if BACKGROUND in masks else {}
     for area in COVERED:
+        if area not in masks:
+            continue
         covers = [widened(mask) for mask in masks[area]]
         moved = [
             elsewhere(cover, ~room, generator) if cover.any() else cover
@@ -132,6 +124,27 @@ def changed(
     return result
 
 
+def _backgrounds(
+    images: Images, labels: np.ndarray, behind: np.ndarray, generator: np.random.Generator
+) -> dict[str, Images]:
+    """The changes of the background. behind: bool [N, H, W]."""
+    donor = donors(labels, generator)
+    rooms = np.stack(
+        [fill(image, ~room) if room.any() else image for image, room in zip(images, behind, strict=True)]
+    )
+
+    def where(at: np.ndarray, new: Any) -> Images:
+        return np.where(at[..., None], new, images).astype(np.uint8)
+
+    blurred = [cv2.GaussianBlur(room, (0, 0), SMOOTH * images.shape[1]) for room in rooms]
+    return {
+        "background swapped": where(behind, rooms[donor]),
+        "background blurred": where(behind, np.stack(blurred)),
+        "background grey": where(behind, GREY),
+        "only background": rooms,
+    }
+
+
 def losses(right: Mapping[str, np.ndarray], majority: float) -> dict[str, Any]:
     """What each change costs, from whether each image is recognised (bool [N]) by name of the change;
     `unchanged` among them.
@@ -139,7 +152,8 @@ def losses(right: Mapping[str, np.ndarray], majority: float) -> dict[str, Any]:
     Returns:
         `accuracy` by name. `background`: for each of its changes what `mcnemar` gives, accuracy unchanged
         less changed. `covers`: area -> the same, of the equal cover elsewhere less the cover of the area.
-        `only_background`: accuracy less `majority`, that of always giving the most frequent class.
+        `only_background`: accuracy less `majority`, that of always giving the most frequent class; None where
+        the background was not changed.
     """
     names: Sequence[str] = [name for name in right if name.startswith("background ")]
     return {
@@ -152,5 +166,7 @@ def losses(right: Mapping[str, np.ndarray], majority: float) -> dict[str, Any]:
             for area in COVERED
             if f"{area} covered" in right
         },
-        "only_background": float(right["only background"].mean()) - majority,
+        "only_background": (
+            float(right["only background"].mean()) - majority if "only background" in right else None
+        ),
     }

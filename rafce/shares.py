@@ -178,7 +178,8 @@ def _difference(
 
 def against(heat: np.ndarray, other: np.ndarray, masks: Masks) -> dict[str, dict[str, Any]]:
     """Two sets of maps of the same images: by area `ratio` of `other`, and the `difference` of the ratio of
-    `heat` less that, with its 95 % `interval`. Images of which one map is empty are left out.
+    `heat` less that, with its 95 % `interval`. Images of which one map is empty are left out; `images` are
+    those that stay.
 
     Args:
         heat, other: float [N, H, W] each.
@@ -192,6 +193,7 @@ def against(heat: np.ndarray, other: np.ndarray, masks: Masks) -> dict[str, dict
             continue
         (one, influence), (two, of_other) = ratio(*first.of(area)), ratio(*second.of(area))
         found[area] = {
+            "images": int(kept.sum()),
             "ratio": two,
             "difference": one - two,
             "interval": _around(one - two, influence - of_other),

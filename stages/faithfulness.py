@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from torchvision.models import ResNet
 
-from rafce import attention, dataset, faithfulness, network, outs, reliance, shares, training
+from rafce import attention, dataset, faithfulness, landmarks, network, outs, reliance, shares, training
 from rafce.dataset import Split
+from rafce.landmarks import Located
 from rafce.streams import numpy_stream
 from rafce.taxonomy import ClassSet, compound_classes
 from rafce.training import InferenceParams
@@ -57,12 +58,14 @@ def main(values: dict[str, Any], name: str) -> None:
     for split, whole in splits.items():
         rows = spread(len(whole), len(val))  # of training no more than of validation
         chosen = subset(whole, rows)
-        rests_on[split] = reliance_of(model, chosen, numpy_stream(seed, "reliance", split), device, dtype)
+        areas = landmarks.locate(DATASET, chosen, train, DECODED, f"{name} landmarks")
+        generator = numpy_stream(seed, "reliance", split)
+        rests_on[split] = reliance_of(model, chosen, areas, generator, device, dtype)
 
-    images, size = val.take(torch.arange(len(val))), train.image_size
+    images = val.take(torch.arange(len(val)))
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     answers = scored.loc[[row.image for row in val.rows], "predicted"].map(classes.index).tolist()
-    layer, grid = attention.choose_layer(size, values["gradcam"].min_grid)
+    layer, grid = attention.choose_layer(train.image_size, values["gradcam"].min_grid)
     method = values["gradcam"].method
     heat = attention.heat_maps(model, images, answers, method, layer, BATCH, device, f"{name} {method}")
     some = spread(len(val), options.images)
@@ -71,12 +74,14 @@ def main(values: dict[str, Any], name: str) -> None:
         model, images[some], targets, heat[some], grid, BATCH, device, seed, f"{name} ROAD"
     )
     correlation, at_random = faithfulness.randomisation(
-        model, images, answers, heat, method, layer, grid, BATCH, device, seed, f"{name} randomised"
+        model, images, heat, method, layer, grid, BATCH, device, seed, f"{name} randomised"
     )
-    exact = all(row.regions for row in val.rows)
-    masks = masks_of(val) if exact else shares.centre_masks(len(val), size)
+    located = landmarks.locate(DATASET, val, train, DECODED, f"{name} landmarks")
+    known = located.known
+    masks = {area: mask[known] for area, mask in located.masks.items()}
     reported = shares.told_apart(shares.resolution(masks, grid))
-    random_weights = shares.against(heat, at_random, {area: masks[area] for area in reported})
+    of_areas = {area: masks[area] for area in reported}
+    random_weights = shares.against(heat[known], at_random[known], of_areas)
     outs.write_json(
         out,
         {
@@ -96,16 +101,21 @@ def main(values: dict[str, Any], name: str) -> None:
 def reliance_of(
     model: ResNet,
     split: Split,
+    located: Located,
     generator: np.random.Generator,
     device: torch.device,
     dtype: torch.dtype,
 ) -> dict[str, Any] | None:
-    """What the answers to these images rest on; None where no region maps say what lies where."""
-    if not all(row.regions for row in split.rows):
+    """What the answers to these images rest on; None where it is not known what lies where. Images without
+    landmarks are left out."""
+    if located.how == "centre and border":
         return None
+    rows = np.flatnonzero(located.known)
+    split = subset(split, rows)
+    masks = {area: mask[rows] for area, mask in located.masks.items()}
     labels = split.labels.numpy()
     pixels = split.images.permute(0, 2, 3, 1).numpy()
-    versions = {"unchanged": pixels, **reliance.changed(pixels, labels, masks_of(split), generator)}
+    versions = {"unchanged": pixels, **reliance.changed(pixels, labels, masks, generator)}
     right = {}
     for version, some in versions.items():
         changed = dataclasses.replace(split, images=torch.from_numpy(some).permute(0, 3, 1, 2).contiguous())
@@ -114,10 +124,6 @@ def reliance_of(
         right[version] = logits.argmax(1).numpy() == labels
     majority = float(np.bincount(labels).max() / len(labels))
     return {"images": len(split), "majority": majority, **reliance.losses(right, majority)}
-
-
-def masks_of(split: Split) -> dict[str, np.ndarray]:
-    return shares.area_masks(dataset.load_regions(DATASET, split.rows, split.images.shape[-1]))
 
 
 def subset(split: Split, rows: np.ndarray) -> Split:

@@ -6,10 +6,11 @@ Usage: python -m stages.gradcam run1
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import arange, tensor
 
-from rafce import attention, dataset, gallery, network, outs, shares, training
+from rafce import attention, dataset, gallery, landmarks, network, outs, shares, training
 from rafce.taxonomy import ClassSet, compound_classes, display
 from rafce.training import InferenceParams
 from stages import command
@@ -23,6 +24,7 @@ PARAMS = {
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 BATCH = 16
+CENTRE = "centre and border"
 CONFUSIONS = 10
 """Lines of the gallery of errors."""
 
@@ -55,18 +57,16 @@ def main(values: dict[str, Any], name: str) -> None:
         device,
         f"{name} {gradcam.method}",
     )
-    exact = all(row.regions for row in val.rows)
-    masks = (
-        shares.area_masks(dataset.load_regions(DATASET, val.rows, train.image_size))
-        if exact
-        else shares.centre_masks(len(val), train.image_size)
-    )
+    located = landmarks.locate(DATASET, val, train, DECODED, f"{name} landmarks")
+    known = np.flatnonzero(located.known)
+    masks = {area: mask[known] for area, mask in located.masks.items()}
     resolution = shares.resolution(masks, grid)
     reported = shares.told_apart(resolution)
-    found = shares.shares(heat, {area: masks[area] for area in reported})
-    labels_kept, right = labels[found.kept], (labels == predicted)[found.kept]
+    found = shares.shares(heat[known], {area: masks[area] for area in reported})
+    kept = known[found.kept]
+    right = labels[kept] == predicted[kept]
     by_area = shares.summary(found)
-    units = [row.action_units for row, kept in zip(val.rows, found.kept, strict=True) if kept]
+    units = [val.rows[i].action_units for i in kept]
     maps = {f"Σ ({len(val)})": heat} | {
         f"{sign} ({rows.sum()})": heat[rows]
         for sign, rows in (("✓", labels == predicted), ("✗", labels != predicted))
@@ -77,7 +77,7 @@ def main(values: dict[str, Any], name: str) -> None:
         if (labels == i).any()
     }
     means = {title: shares.mean_map(one, grid) for title, one in maps.items()}
-    outlines = {area: masks[area].mean(0) for area in reported} if exact else {}
+    outlines = {area: masks[area].mean(0) for area in reported} if located.how != CENTRE else {}
     outs.write_json(
         Path(f"metrics/attention/{name}.json"),
         {
@@ -86,13 +86,14 @@ def main(values: dict[str, Any], name: str) -> None:
             "grid": grid,
             "images": len(val),
             "empty_maps": int((~found.kept).sum()),
-            "regions": "exact" if exact else "centre and border",
+            "regions": located.how,
+            "located": len(known),
             "resolution": resolution,
             "shares": by_area,
             "by_class": {
                 c: {"images": int(rows.sum()), "shares": shares.summary(found, rows)}
                 for i, c in enumerate(classes)
-                if (rows := labels_kept == i).sum() >= shares.FEWEST
+                if (rows := labels[kept] == i).sum() >= shares.FEWEST
             },
             "right_less_wrong": {area: shares.difference(found, area, right, ~right) for area in found.areas},
             "action_units": shares.unit_agreement(found, units),

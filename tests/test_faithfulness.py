@@ -62,9 +62,7 @@ def test_randomisation_goes_from_the_head_down_and_ends_at_a_network_without_tra
     assert all(torch.equal(v, fresh[k]) for k, v in model.state_dict().items())
 
     heat = attention.heat_maps(model, images, [0, 0], "layercam", "layer2", 2, CPU)
-    found, maps = faithfulness.randomisation(
-        model, images, [0, 0], heat, "layercam", "layer2", 4, 2, CPU, seed=0
-    )
+    found, maps = faithfulness.randomisation(model, images, heat, "layercam", "layer2", 4, 2, CPU, seed=0)
     assert list(found["by_part"]) == list(reversed(PARTS))
     assert found["all"]["mean"] == pytest.approx(found["by_part"]["stem"])
     assert maps.shape == heat.shape

@@ -117,3 +117,19 @@ def test_a_donor_is_of_another_class_where_there_is_one() -> None:
         assert (labels[chosen] != labels).all()
     same = reliance.donors(np.zeros(4, int), np.random.default_rng(0))
     assert (same != np.arange(4)).all()
+
+
+def test_by_landmarks_the_covers_alone_are_made() -> None:
+    pixels, labels, masks = faces(6)
+    known = {"mouth": masks["mouth"], "eyes_brows": masks["eyes_brows"], "outside": masks["background"]}
+    versions = reliance.changed(pixels, labels, known, np.random.default_rng(1))
+    assert set(versions) == {
+        f"{a} {how}" for a in ("eyes_brows", "mouth") for how in ("covered", "elsewhere")
+    }
+    right = {name: np.ones(6, bool) for name in ("unchanged", *versions)}
+    found = reliance.losses(right, 0.5)
+    assert found["background"] == {}
+    assert found["only_background"] is None
+    assert set(found["covers"]) == {"eyes_brows", "mouth"}
+    with pytest.raises(ValueError, match="neither background nor outside"):
+        reliance.changed(pixels, labels, {"mouth": masks["mouth"]}, np.random.default_rng(1))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import measured, scrutinised, study
+from small_study import measured, scrutinised, seen, study
 
 from rafce import report
 from rafce.claims import Study, claims
@@ -159,6 +159,23 @@ def test_a_share_of_heat_that_random_weights_give_too_is_withheld(say: Wording) 
     assert say.decimal(1.25, 2) in mouth
     assert "faithfulness.measure" not in text
     assert say("rests-on-note") in text
+
+
+def test_photographs_with_landmarks_have_areas_and_covers_and_no_background() -> None:
+    names = ("run1", "run2")
+    s = study(
+        names,
+        source="rafce",
+        attention={name: seen("landmarks") for name in names},
+        faithfulness={name: scrutinised(name, areas=("mouth",), regions="landmarks") for name in names},
+    )
+    text = report.markdown_report(s, EN)
+    assert "found in 9 of 10 images" in text
+    assert "| run1 | outside the face | *withheld* |" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| run1 | Val | 60.0 |")]
+    assert row.count("|") == 11
+    assert "\u221220.0 (" in row
+    assert {c.verdict for c in claims(s) if c.claim in ("background", "memorised")} == {"not testable"}
 
 
 def test_what_was_not_measured_says_how_to_measure_it() -> None:
