@@ -178,8 +178,7 @@ def _attention(study: Study, say: Wording) -> dict[str, Any]:
         "maps_tested": bool(tested),
         "tested_images": max((f["images"] for f in tested.values()), default=0),
         "withheld": {
-            name: set(attention["shares"]) - set(tested[name]["passed"]["areas"]) if name in tested else set()
-            for name, attention in study.attention.items()
+            name: _withheld(attention, tested.get(name)) for name, attention in study.attention.items()
         },
         "units_known": any(a["action_units"] for a in study.attention.values()),
         "unit_lists": {
@@ -192,6 +191,15 @@ def _attention(study: Study, say: Wording) -> dict[str, Any]:
             if found is not None
         ],
     }
+
+
+def _withheld(attention: Mapping[str, Any], tested: Mapping[str, Any] | None) -> set[str]:
+    """Areas whose share of heat says nothing about the network: it is that of random weights, or the maps are
+    no better at marking what the network uses than random maps."""
+    if tested is None:
+        return set()
+    about = set(tested["passed"]["areas"]) if tested["passed"]["random"] else set()
+    return set(attention["shares"]) - about
 
 
 def _audit(study: Study) -> dict[str, Any]:

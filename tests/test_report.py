@@ -159,6 +159,10 @@ def test_a_share_of_heat_that_random_weights_give_too_is_withheld(say: Wording) 
     assert say.decimal(1.25, 2) in mouth
     assert "faithfulness.measure" not in text
     assert say("rests-on-note") in text
+    blind = scrutinised("run1")
+    blind["passed"] |= {"random": False}
+    text = report.markdown_report(study(("run1",), faithfulness={"run1": blind}), say)
+    assert text.count(f"*{say('withheld')}*") == len(seen()["shares"])
 
 
 def test_photographs_with_landmarks_have_areas_and_covers_and_no_background() -> None:
