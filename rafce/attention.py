@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pytorch_grad_cam import GradCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
@@ -23,12 +23,21 @@ class AttentionError(ValueError):
     """A map that cannot be made; the message names the knob."""
 
 
-class GradcamParams(Group):
-    """`min_grid`: cells a side that the map must have; `examples`: right and wrong examples a class in the
-    gallery."""
+class MapParams(Group):
+    """The keys of `gradcam` that a map needs; the others are ignored. `min_grid`: cells a side that it must
+    have."""
+
+    model_config = ConfigDict(extra="ignore")
 
     method: Literal["gradcam", "layercam"]
     min_grid: int = Field(ge=1)
+
+
+class GradcamParams(MapParams):
+    """The whole group. `examples`: right and wrong examples a class in the gallery."""
+
+    model_config = ConfigDict(extra="forbid")
+
     examples: int = Field(ge=1, le=4)
 
 

@@ -27,7 +27,7 @@ PARAMS = {
     "data.classes": ClassSet,
     "train": InferenceParams,
     "runs.{run}.title": str,
-    "gradcam": attention.GradcamParams,
+    "gradcam": attention.MapParams,
     "faithfulness": faithfulness.FaithfulnessParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")

@@ -286,7 +286,7 @@ def test_the_place_of_a_stage_is_its_place_in_dvc_repro(runs: int, folder: Path)
         order = {step.name: step.desc for step in steps}
     pipeline, values = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("dvc", "params"))
     titles = stages.stage_titles(pipeline, values)
-    assert list(titles) == list(order) and len(titles) == 7 + 4 * runs
+    assert list(titles) == list(order) and len(titles) == 7 + 5 * runs
     assert all(order[name].endswith(title) and title for name, title in titles.items())
     assert stages.headline("report").startswith(f"report (stage {len(order)} of {len(order)}): ")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from small_study import study
 
-from rafce import render, report
+from rafce import gallery, render, report
 from rafce.wording import LANGUAGES, Wording
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -38,8 +38,13 @@ def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     }
     out = io.BytesIO()
     Image.fromarray(np.full((1642, 1040, 3), 90, np.uint8)).save(out, "JPEG")
+    means = gallery.draw_means({"all": np.ones((12, 12))}, {}, 96, "Title")
+    figures |= {f"plots/runs/{name}/attention.png": means for name in s.runs}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    shown = ["plots/contact_sheet.jpg", *(f"plots/runs/{name}/gallery.jpg" for name in s.runs)]
+    shown = [
+        "plots/contact_sheet.jpg",
+        *(f"plots/runs/{name}/{kind}.jpg" for name in s.runs for kind in ("gallery", "confusions")),
+    ]
     path.write_text(report.html_report(s, say, figures, dict.fromkeys(shown, out.getvalue())))
     return path
 

@@ -140,7 +140,7 @@ def test_a_true_study_is_identical_in_every_output_and_only_a_certificate_is_lef
     commit = done.git("rev-parse", "HEAD").strip()
     new = {f"certificates/{commit[:12]}.{kind}" for kind in ("md", "json")}
     after = files(done.folder)
-    assert after.keys() - before.keys() == new
+    assert {f for f in after.keys() - before.keys() if "__pycache__" not in f} == new
     untouched = {f: t for f, t in before.items() if not f.startswith((".git/", "tools/__pycache__"))}
     assert {f: after[f] for f in untouched} == untouched
 
@@ -183,7 +183,7 @@ def test_edited_metrics_code_and_knobs_are_found_together(referee: Referee) -> N
     rewrite(study.folder / "metrics/summary.json", lambda summary: summary["run1"].update(test_accuracy=0.99))
     append(study, "rafce/wording.py", "# a comment that the lock does not know\n")
     append(study, "rafce/gallery.py", "# another\n")
-    study.params(("examples: 2", "examples: 1"))
+    study.params(("  batch_size: 64", "  batch_size: 65"))
     study.commit("better numbers")
 
     said, _ = referee("gradcam", status=1)
@@ -196,9 +196,9 @@ def test_edited_metrics_code_and_knobs_are_found_together(referee: Referee) -> N
         ("report", "metrics/summary.json"),
         ("report", "rafce/wording.py"),
         ("gradcam@run1", "rafce/gallery.py"),
-        ("gradcam@run1", "gradcam.examples"),
+        ("evaluate@run1", "evaluate.batch_size"),
     }
-    assert "- `gradcam.examples`: dvc.lock says `2`, found `1` (`gradcam@run1`)" in said
+    assert "- `evaluate.batch_size`: dvc.lock says `64`, found `65` (`evaluate@run1`)" in said
 
 
 def test_a_run_that_rounds_otherwise_is_told_from_a_forgery(referee: Referee) -> None:
@@ -396,7 +396,8 @@ def test_every_committed_metric_has_numbers_to_compare() -> None:
     for path in paths:
         name = str(path.relative_to(ROOT))
         found = verify.numbers(name, path.read_bytes())
-        assert bool(found) == (name != "metrics/data.json"), name
+        without = name == "metrics/data.json" or name.startswith("metrics/faithfulness/")  # not asked for
+        assert bool(found) != without, name
         assert all(0 <= abs(value) <= 1 for value in found.values()), name
     assert len(paths) >= 17
     assert (
