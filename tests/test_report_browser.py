@@ -74,7 +74,7 @@ def opened(browser: Browser, path: Path, **context: object) -> tuple[Page, list[
 def test_the_page_is_silent_and_all_its_pictures_show(browser: Browser, page_file: Path) -> None:
     page, said = opened(browser, page_file)
     assert said == []
-    assert page.evaluate("[...document.images].length") == 11
+    assert page.evaluate("[...document.images].length") == 17
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
 
 
