@@ -153,6 +153,7 @@ def attention_story(
     axes.axhline(1, color="black", lw=1)
     axes.set_xticks(range(len(areas)), [say(f"area-{a}") for a in areas])
     axes.set(ylabel=say("figure-attention-axis"), title=say("figure-attention"))
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # the legend stands above the bars
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: say.decimal(y, 1)))
     axes.legend(frameon=False)
 
