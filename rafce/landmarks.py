@@ -34,11 +34,13 @@ HULLS: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
 FACE: Final = "other_face"
 OUTSIDE: Final = "outside"
 """All beyond the jaw and the brows: forehead, hair, background."""
+UNLOCATED: Final = "centre and border"
+"""How images are divided where it is not known what lies where."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where the areas of N images are. `how`: `exact` | `landmarks` | `centre and border`. `masks`: area ->
+    """Where the areas of N images are. `how`: `exact` | `landmarks` | UNLOCATED. `masks`: area ->
     bool [N, H, W]. `known`: bool [N], images of which it is known; the masks of the others are empty."""
 
     how: str
@@ -123,5 +125,5 @@ def locate(path: Path, split: Split, params: LoadParams, decoded: Path, title: s
             for area, mask in masks_of(points, side).items():
                 masks[area][i] = mask
     if known.mean() < 1 - MOST_MISSED:
-        return Located("centre and border", shares.centre_masks(images, side), np.ones(images, bool))
+        return Located(UNLOCATED, shares.centre_masks(images, side), np.ones(images, bool))
     return Located("landmarks", masks, known)

@@ -108,7 +108,7 @@ def reliance_of(
 ) -> dict[str, Any] | None:
     """What the answers to these images rest on; None where it is not known what lies where. Images without
     landmarks are left out."""
-    if located.how == "centre and border":
+    if located.how == landmarks.UNLOCATED:
         return None
     rows = np.flatnonzero(located.known)
     split = subset(split, rows)

@@ -24,7 +24,6 @@ PARAMS = {
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 BATCH = 16
-CENTRE = "centre and border"
 CONFUSIONS = 10
 """Lines of the gallery of errors."""
 
@@ -77,7 +76,7 @@ def main(values: dict[str, Any], name: str) -> None:
         if (labels == i).any()
     }
     means = {title: shares.mean_map(one, grid) for title, one in maps.items()}
-    outlines = {area: masks[area].mean(0) for area in reported} if located.how != CENTRE else {}
+    outlines = {area: masks[area].mean(0) for area in reported} if located.how != landmarks.UNLOCATED else {}
     outs.write_json(
         Path(f"metrics/attention/{name}.json"),
         {
