@@ -250,7 +250,7 @@ def _against(low: float, high: float, threshold: float, below: str, above: str) 
 
 
 def _background_reliance(study: Study, entry: Entry) -> Decided:
-    """Whether answers rest on the background: what exchanging it costs. Heat alone decides nothing."""
+    """Whether answers rest on the background: do they go with another image's? Heat alone decides nothing."""
     if any(a["regions"] != "exact" for a in study.attention.values()):
         return said("measured-no-regions"), NOT_TESTABLE
     if not all(f["measured"] for f in study.faithfulness.values()):
@@ -263,10 +263,15 @@ def _background_reliance(study: Study, entry: Entry) -> Decided:
         return (said("measured-heat", list=heat, rest=rest) if heat else rest), "undecided"
     by_run, outcomes = [], []
     for name, found in study.faithfulness.items():
-        swapped = found["rests_on"]["val"]["background"]["swapped"]
-        low, high = swapped["interval"]
-        change = {"change": -swapped["difference"], "low": -high, "high": -low}
-        by_run.append(said("measured-background-run", name=name, **change))
+        val = found["rests_on"]["val"]
+        loss, follows = val["background"]["swapped"]["difference"], val["follows"]
+        if follows is None:
+            by_run.append(said("measured-background-constant", name=name))
+            outcomes.append("undecided")
+            continue
+        low, high = follows["interval"]
+        numbers = {"to_lender": follows["to_lender"], "by": follows["difference"], "low": low, "high": high}
+        by_run.append(said("measured-background-run", name=name, change=-loss, **numbers))
         outcomes.append(_against(low, high, entry.margin, below="contradicted", above="supported"))
     return said("measured-background", list=by_run), _of_all(outcomes)
 

@@ -4,6 +4,11 @@ A class-activation map says where a network found evidence, not whether it needs
 and the accuracy on the same images compared (exact McNemar test). A part is replaced by what surrounds it,
 smoothly, so that no hole shows; covering a part is compared with covering as many pixels elsewhere on the
 head, because any cover costs something.
+
+Accuracy does not show a reliance that misleads already: where the background points to a wrong class, another
+wrong one costs nothing. So the answers to images with a borrowed background are looked at, too: a cue
+conflict, as in Geirhos et al. 2019 (ICLR), which the background wins where the answer becomes the one that
+the network gives to the lender.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,21 +99,24 @@ def donors(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def changed(
-    images: Images, labels: np.ndarray, masks: Mapping[str, np.ndarray], generator: np.random.Generator
+    images: Images,
+    donor: np.ndarray | None,
+    masks: Mapping[str, np.ndarray],
+    generator: np.random.Generator,
 ) -> dict[str, Images]:
     """The images with parts taken away, by name.
 
-    `background swapped`: it is another image's, of another class, whose head is filled. `background blurred`,
-    `background grey`. `only background`: the head is filled. `<area> covered` and `<area> elsewhere`, for the
-    areas of COVERED. Where the background is not told from hair and forehead, as by landmarks: covers alone.
+    `background swapped`: it is the donor's, whose head is filled. `background blurred`, `background grey`.
+    `only background`: the head is filled. `<area> covered` and `<area> elsewhere`, for the areas of COVERED.
 
     Args:
+        donor: int [N], as from `donors`; None for covers alone.
         masks: area -> bool [N, H, W], with BACKGROUND or OUTSIDE.
     """
     behind = masks.get(BACKGROUND, masks.get(OUTSIDE))
     if behind is None:
         raise ValueError(f"the masks have neither {BACKGROUND} nor {OUTSIDE}")
-    result = _backgrounds(images, labels, behind, generator) if BACKGROUND in masks else {}
+    result = {} if donor is None else _backgrounds(images, donor, behind)
     for area in COVERED:
         if area not in masks:
             continue
@@ -124,11 +132,8 @@ def changed(
     return result
 
 
-def _backgrounds(
-    images: Images, labels: np.ndarray, behind: np.ndarray, generator: np.random.Generator
-) -> dict[str, Images]:
+def _backgrounds(images: Images, donor: np.ndarray, behind: np.ndarray) -> dict[str, Images]:
     """The changes of the background. behind: bool [N, H, W]."""
-    donor = donors(labels, generator)
     rooms = np.stack(
         [fill(image, ~room) if room.any() else image for image, room in zip(images, behind, strict=True)]
     )
@@ -145,15 +150,43 @@ def _backgrounds(
     }
 
 
-def losses(right: Mapping[str, np.ndarray], majority: float) -> dict[str, Any]:
+def follows(
+    before: np.ndarray, swapped: np.ndarray, donor: np.ndarray, generator: np.random.Generator
+) -> dict[str, Any] | None:
+    """How often the answer goes with a borrowed background: it becomes the answer to the lender rather than
+    that to an image drawn at random, which has lent nothing.
+
+    Args:
+        before: int [N], answers to the images as they are. swapped: to those with a borrowed background.
+        donor: int [N], whose background.
+
+    Returns:
+        `images`: those whose answer is not their lender's. Of these, `changed`: the share whose answer is
+        another now; `to_lender`: the share whose answer is the lender's now; and what `mcnemar` gives,
+        the lender's answer less the random one's (which is not the image's, either). None where no answer
+        differs from its lender's.
+    """
+    (differ,) = np.nonzero(before != before[donor])
+    if not len(differ):
+        return None
+    stranger = donors(before, generator)
+    now = swapped[differ]
+    lender, random = now == before[donor][differ], now == before[stranger][differ]
+    return {
+        "images": len(differ),
+        "changed": float((now != before[differ]).mean()),
+        "to_lender": float(lender.mean()),
+        **mcnemar(lender, random),
+    }
+
+
+def losses(right: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What each change costs, from whether each image is recognised (bool [N]) by name of the change;
     `unchanged` among them.
 
     Returns:
         `accuracy` by name. `background`: for each of its changes what `mcnemar` gives, accuracy unchanged
         less changed. `covers`: area -> the same, of the equal cover elsewhere less the cover of the area.
-        `only_background`: accuracy less `majority`, that of always giving the most frequent class; None where
-        the background was not changed.
     """
     names: Sequence[str] = [name for name in right if name.startswith("background ")]
     return {
@@ -166,7 +199,4 @@ def losses(right: Mapping[str, np.ndarray], majority: float) -> dict[str, Any]:
             for area in COVERED
             if f"{area} covered" in right
         },
-        "only_background": (
-            float(right["only background"].mean()) - majority if "only background" in right else None
-        ),
     }

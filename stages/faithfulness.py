@@ -115,15 +115,25 @@ def reliance_of(
     masks = {area: mask[rows] for area, mask in located.masks.items()}
     labels = split.labels.numpy()
     pixels = split.images.permute(0, 2, 3, 1).numpy()
-    versions = {"unchanged": pixels, **reliance.changed(pixels, labels, masks, generator)}
-    right = {}
+    exact = reliance.BACKGROUND in masks  # landmarks do not tell it from hair and forehead
+    donor = reliance.donors(labels, generator) if exact else None
+    versions = {"unchanged": pixels, **reliance.changed(pixels, donor, masks, generator)}
+    answers = {}
     for version, some in versions.items():
         changed = dataclasses.replace(split, images=torch.from_numpy(some).permute(0, 3, 1, 2).contiguous())
         order = torch.arange(len(split))
         logits = training.predict_logits(model, changed, order, SCORING_BATCH, device, dtype, version)
-        right[version] = logits.argmax(1).numpy() == labels
-    majority = float(np.bincount(labels).max() / len(labels))
-    return {"images": len(split), "majority": majority, **reliance.losses(right, majority)}
+        answers[version] = logits.argmax(1).numpy()
+    return {
+        "images": len(split),
+        "majority": float(np.bincount(labels).max() / len(labels)),
+        **reliance.losses({version: some == labels for version, some in answers.items()}),
+        "follows": (
+            None
+            if donor is None
+            else reliance.follows(answers["unchanged"], answers["background swapped"], donor, generator)
+        ),
+    }
 
 
 def subset(split: Split, rows: np.ndarray) -> Split:

@@ -177,7 +177,7 @@ def test_whether_features_suffice_is_decided_by_the_probes_recall(
 
 
 @pytest.mark.parametrize(
-    ("lost", "verdict"),
+    ("gone", "verdict"),
     [
         ((0.3, 0.3, 0.3), "supported"),
         ((0.0, 0.0, -0.1), "contradicted"),
@@ -185,11 +185,23 @@ def test_whether_features_suffice_is_decided_by_the_probes_recall(
         ((0.05, 0.05, 0.05), "undecided"),
     ],
 )
-def test_the_claim_on_the_background_follows_what_exchanging_it_costs(
-    lost: tuple[float, ...], verdict: str
+def test_the_claim_on_the_background_follows_whether_answers_go_with_it(
+    gone: tuple[float, ...], verdict: str
 ) -> None:
-    found = {name: scrutinised(name, val=by) for name, by in zip(RUNS, lost, strict=True)}
+    found = {name: scrutinised(name, val=by) for name, by in zip(RUNS, gone, strict=True)}
+    for one in found.values():  # a loss of accuracy does not decide it
+        one["rests_on"]["val"]["background"]["swapped"] |= {"difference": 0.0, "interval": [-0.01, 0.01]}
     assert claim(study(faithfulness=found), "background").verdict == verdict
+
+
+def test_a_network_with_one_answer_to_all_decides_nothing_about_the_background() -> None:
+    found = {name: scrutinised(name) for name in RUNS}
+    for one in found.values():
+        one["rests_on"]["val"]["follows"] = None
+    s = study(faithfulness=found)
+    assert claim(s, "background").verdict == "undecided"
+    assert "the same answer always" in EN(claim(s, "background").measured)
+    assert "Answer goes with the background" in markdown_report(s, EN)
 
 
 def test_heat_alone_does_not_decide_the_claim_on_the_background() -> None:

@@ -177,7 +177,7 @@ def test_photographs_with_landmarks_have_areas_and_covers_and_no_background() ->
     assert "found in 9 of 10 images" in text
     assert "| run1 | outside the face | *withheld* |" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| run1 | Val | 60.0 |")]
-    assert row.count("|") == 11
+    assert row.count("|") == 12
     assert "\u221220.0 (" in row
     assert {c.verdict for c in claims(s) if c.claim in ("background", "memorised")} == {"not testable"}
 
