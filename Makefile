@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments pr-report documents
+.PHONY: repro verify test lint lock deps experiments pr-report documents repeats learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -37,6 +37,18 @@ documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made 
 BASE ?= main
 pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
 	@$(ACTIVE) python -m tools.pr_report --base "$(BASE)" --images pr-report
+
+# Of the last commit, each seed an experiment of its own; the same command goes on where it was cut off.
+SEEDS ?= 0 1 2 3 4
+NAME ?= repeat
+JOBS ?= 1
+repeats: $(BIN)/.installed  # DATA_SEEDS="0 1": of the drawn faces, too; SET="train.epochs=20" NAME=longer: all with that
+	@$(ACTIVE) python -m tools.repeats --seeds $(SEEDS) $(if $(DATA_SEEDS),--data-seeds $(DATA_SEEDS)) \
+		$(foreach change,$(SET),--set '$(change)') --name "$(NAME)" --jobs $(JOBS)
+
+FRACTIONS ?= 0.125 0.25 0.5 1
+learning-curve: $(BIN)/.installed
+	@$(ACTIVE) python -m tools.learning_curve --fractions $(FRACTIONS) --seeds $(SEEDS) --jobs $(JOBS)
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

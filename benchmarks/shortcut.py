@@ -74,6 +74,8 @@ def measures(place: Path) -> dict[str, float]:
         "background alone, train accuracy %": 100 * train["accuracy"]["only background"],
         "background swapped, train, points": -100 * train["background"]["swapped"]["difference"],
         "background swapped, validation, points": -100 * val["background"]["swapped"]["difference"],
+        "answers that go with a borrowed background, validation, points beyond chance": 100
+        * val["follows"]["difference"],
         "mouth covered, train, points beyond equal cover": -100 * train["covers"]["mouth"]["difference"],
         "ROAD less random maps": tested["road"]["less_random"]["mean"],
         "rank correlation with random weights": tested["correlation"]["all"]["mean"],

@@ -16,7 +16,6 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-import torch
 from tqdm import tqdm
 
 log = logging.getLogger("rafce")
@@ -131,6 +130,7 @@ def _peak_memory() -> str:
     """The largest resident set of this process, and what its tensors held on the GPU at most."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, kilobytes on Linux
     text = f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"
-    if torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")  # which takes seconds to import, and half of the stages never need
+    if torch and torch.cuda.is_initialized():
         text += f", on the GPU {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
     return text

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from rafce import images, manifest, outs
 from rafce.console import log, progress
 from rafce.images import ImageError
 from rafce.params import Group
+from rafce.streams import stream_seed
 
 
 class LoadParams(Group):
@@ -57,6 +58,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def subset(self, rows: np.ndarray) -> "Split":
+        """Some of the images, int [n], in memory."""
+        order = torch.from_numpy(rows)
+        return replace(
+            self,
+            rows=[self.rows[i] for i in rows],
+            images=self.take(order),
+            labels=self.labels[order],
+            mapping=None,
+        )
+
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Images by their numbers: int64 [n] -> uint8 [n, 3, H, W], a copy.
 
@@ -74,14 +86,37 @@ def read_manifest(dataset: Path) -> list[manifest.Row]:
         return manifest.read(archive.read(manifest.FILE_NAME).decode(), f"{dataset}:{manifest.FILE_NAME}")
 
 
+def stratified(rows: Sequence[manifest.Row], fraction: float, seed: int) -> list[manifest.Row]:
+    """`fraction` of the rows of each class, rounded, one at least; in their order.
+
+    Those of a smaller fraction are among those of a larger one (same seed), and images that join the data
+    change nothing between the others: each has a rank of its own.
+    """
+    by_class: dict[str, list[manifest.Row]] = {}
+    for row in rows:
+        by_class.setdefault(row.label, []).append(row)
+    chosen: set[str] = set()
+    for members in by_class.values():
+        members.sort(key=lambda row: stream_seed(seed, "fraction", row.image))
+        chosen.update(row.image for row in members[: max(1, round(fraction * len(members)))])
+    return [row for row in rows if row.image in chosen]
+
+
 def load_split(
-    dataset: Path, classes: Sequence[str], role: str, split: str, params: LoadParams, decoded: Path
+    dataset: Path,
+    classes: Sequence[str],
+    role: str,
+    split: str,
+    params: LoadParams,
+    decoded: Path,
+    fraction: float = 1.0,
+    seed: int = 0,
 ) -> Split:
     """One split of the dataset zip at `params.image_size`.
 
     Rows whose label is not among `classes` are left out: the class set is a choice of the study, not of the
     data. `decoded`: folder of the mapped files; one whose dataset, classes, size or decoder is another is
-    made anew.
+    made anew. `fraction`, `seed`: a part of it, as `stratified` takes it.
 
     Raises:
         ImageError: the split holds no image of these classes, or one cannot be decoded.
@@ -89,7 +124,7 @@ def load_split(
     """
     everything = read_manifest(dataset)
     of_role = [r for r in everything if r.role == role and r.label in classes]
-    rows = [r for r in of_role if r.split == split]
+    rows = stratified([r for r in of_role if r.split == split], fraction, seed)
     if not rows:
         raise ImageError(f"{dataset}: no {role} image in split {split}; check data.source and data.classes")
     size = params.image_size

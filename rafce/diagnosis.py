@@ -105,7 +105,7 @@ def diagnose(measured: Evidence, params: DiagnosisParams) -> list[dict[str, Any]
         _underfitting(measured, params),
         _under_trained(measured, params),
         _forgetting(measured, params),
-        _unstable(measured, params),
+        unstable(measured.seeds or (), params),
     )
     return [asdict(v) for v in verdicts]
 
@@ -189,16 +189,30 @@ def _forgetting(measured: Evidence, params: DiagnosisParams) -> Verdict:
     return Verdict("catastrophic forgetting", outcome, evidence)
 
 
-def _unstable(measured: Evidence, params: DiagnosisParams) -> Verdict:
-    if measured.seeds is None or len(measured.seeds) < 2:
+def unstable(seeds: Sequence[float], params: DiagnosisParams) -> Verdict:
+    """Whether results of several seeds lie apart: their standard deviation, and its 95 % interval
+    (chi-squared, as of normally distributed results), against the threshold.
+
+    Args:
+        seeds: validation accuracy by seed; not measured with fewer than two.
+    """
+    if len(seeds) < 2:
         return Verdict("unstable", "not measured", {})
-    deviation = float(np.std(measured.seeds, ddof=1))
+    deviation, freedom = float(np.std(seeds, ddof=1)), len(seeds) - 1
+    low, high = (deviation * float(freedom / stats.chi2.ppf(q, freedom)) ** 0.5 for q in (0.975, 0.025))
     evidence = {
         "deviation": deviation,
-        "seeds": float(len(measured.seeds)),
+        "low": low,
+        "high": high,
+        "seeds": float(len(seeds)),
         "threshold": params.seed_deviation,
     }
-    outcome: Outcome = "supported" if deviation >= params.seed_deviation else "not supported"
+    threshold = params.seed_deviation
+    outcome: Outcome = "undecided"
+    if low >= threshold:
+        outcome = "supported"
+    elif high < threshold:
+        outcome = "not supported"
     return Verdict("unstable", outcome, evidence)
 
 

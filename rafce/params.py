@@ -44,10 +44,15 @@ RunTitles = Annotated[dict[str, Any], AfterValidator(_usable_names)]
 """The `runs` group where only the names and titles of the runs matter."""
 
 
+def parse(text: str) -> Any:
+    """A YAML text (safe loader; numbers as DVC writes them)."""
+    return yaml.load(text, _Yaml12Floats)  # noqa: S506 - a SafeLoader
+
+
 def load(path: Path) -> dict[str, Any]:
-    """The whole file as nested dicts (YAML, safe loader)."""
+    """The whole file as nested dicts."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Yaml12Floats)  # noqa: S506 - a SafeLoader
+        content = parse(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):

@@ -48,6 +48,15 @@ class InferenceParams(LoadParams):
     precision: Precision
 
 
+class TrainedParams(InferenceParams):
+    """The keys of `train` that say on which images the runs were trained, beside those for scoring.
+
+    `fraction`: share of each class of the training images (`rafce.dataset.stratified`).
+    """
+
+    fraction: float = Field(gt=0, le=1)
+
+
 class OptimisationParams(InferenceParams):
     """The keys of `train` that every training needs, pretraining too.
 
@@ -59,7 +68,7 @@ class OptimisationParams(InferenceParams):
     weight_decay: float = Field(ge=0)
 
 
-class TrainParams(OptimisationParams):
+class TrainParams(OptimisationParams, TrainedParams):
     """The whole group `train`: what all runs share."""
 
     model_config = ConfigDict(extra="forbid")

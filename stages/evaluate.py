@@ -19,7 +19,7 @@ from rafce.diagnosis import Evidence
 from rafce.params import Group
 from rafce.streams import numpy_stream
 from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
-from rafce.training import InferenceParams
+from rafce.training import TrainedParams
 from rafce.uncertainty import UncertaintyParams
 from stages import command
 
@@ -33,7 +33,7 @@ class EvaluateParams(Group):
 PARAMS = {
     "seed": int,
     "data.classes": ClassSet,
-    "train": InferenceParams,
+    "train": TrainedParams,
     "runs.{run}.title": str,
     "evaluate": EvaluateParams,
     "uncertainty": UncertaintyParams,
@@ -47,7 +47,11 @@ def main(values: dict[str, Any], name: str) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
     device = training.prepare_device(train.threads)
     dtype = training.resolve_precision(train.precision, device)
-    splits = {s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in SPLITS}
+    fractions = dict.fromkeys(SPLITS, 1.0) | {"train": train.fraction}
+    splits = {
+        s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED, fraction, values["seed"])
+        for s, fraction in fractions.items()
+    }
 
     def probabilities(weights: dict[str, Any], path: Path, split: str) -> np.ndarray:
         network.check_classes(weights, classes, str(path))

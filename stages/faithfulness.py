@@ -19,13 +19,13 @@ from rafce.dataset import Split
 from rafce.landmarks import Located
 from rafce.streams import numpy_stream
 from rafce.taxonomy import ClassSet, compound_classes
-from rafce.training import InferenceParams
+from rafce.training import TrainedParams
 from stages import command
 
 PARAMS = {
     "seed": int,
     "data.classes": ClassSet,
-    "train": InferenceParams,
+    "train": TrainedParams,
     "runs.{run}.title": str,
     "gradcam": attention.MapParams,
     "faithfulness": faithfulness.FaithfulnessParams,
@@ -50,17 +50,9 @@ def main(values: dict[str, Any], name: str) -> None:
     network.check_classes(weights, classes, str(path))
     model = network.build(len(classes), 0.0, seed=0).to(device)
     network.load_whole(model, weights["state_dict"], str(path))
-    splits = {
-        s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in ("train", "val")
-    }
-    val = splits["val"]
-    rests_on = {}
-    for split, whole in splits.items():
-        rows = spread(len(whole), len(val))  # of training no more than of validation
-        chosen = subset(whole, rows)
-        areas = landmarks.locate(DATASET, chosen, train, DECODED, f"{name} landmarks")
-        generator = numpy_stream(seed, "reliance", split)
-        rests_on[split] = reliance_of(model, chosen, areas, generator, device, dtype)
+    val = dataset.load_split(DATASET, classes, "compound", "val", train, DECODED)
+    trained = dataset.load_split(DATASET, classes, "compound", "train", train, DECODED, train.fraction, seed)
+    rests_on = reliance_by_split(model, {"train": trained, "val": val}, train, seed, device, dtype)
 
     images = val.take(torch.arange(len(val)))
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
@@ -98,6 +90,24 @@ def main(values: dict[str, Any], name: str) -> None:
     )
 
 
+def reliance_by_split(
+    model: ResNet,
+    splits: dict[str, Split],
+    train: TrainedParams,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, dict[str, Any] | None]:
+    """`reliance_of` of the two splits `train` and `val`; of training no more images than of validation."""
+    found = {}
+    for name, split in splits.items():
+        chosen = split.subset(spread(len(split), len(splits["val"])))
+        areas = landmarks.locate(DATASET, chosen, train, DECODED, f"{name} landmarks")
+        generator = numpy_stream(seed, "reliance", name)
+        found[name] = reliance_of(model, chosen, areas, generator, device, dtype)
+    return found
+
+
 def reliance_of(
     model: ResNet,
     split: Split,
@@ -111,7 +121,7 @@ def reliance_of(
     if located.how == landmarks.UNLOCATED:
         return None
     rows = np.flatnonzero(located.known)
-    split = subset(split, rows)
+    split = split.subset(rows)
     masks = {area: mask[rows] for area, mask in located.masks.items()}
     labels = split.labels.numpy()
     pixels = split.images.permute(0, 2, 3, 1).numpy()
@@ -134,18 +144,6 @@ def reliance_of(
             else reliance.follows(answers["unchanged"], answers["background swapped"], donor, generator)
         ),
     }
-
-
-def subset(split: Split, rows: np.ndarray) -> Split:
-    """Some images of a split, in memory."""
-    order = torch.from_numpy(rows)
-    return dataclasses.replace(
-        split,
-        rows=[split.rows[i] for i in rows],
-        images=split.take(order),
-        labels=split.labels[order],
-        mapping=None,
-    )
 
 
 def spread(total: int, most: int) -> np.ndarray:

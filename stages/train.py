@@ -26,7 +26,8 @@ def main(values: dict[str, Any], name: str) -> None:
     classes, train, run = compound_classes(values["data.classes"]), values["train"], values["runs.{run}"]
     device = training.prepare_device(train.threads)
     train_split, val_split = (
-        dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in ("train", "val")
+        dataset.load_split(DATASET, classes, "compound", s, train, DECODED, fraction, values["seed"])
+        for s, fraction in (("train", train.fraction), ("val", 1.0))
     )
     model = network.build(len(classes), run.dropout, values["seed"])
     network.load_body(model, network.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))

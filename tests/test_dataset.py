@@ -53,6 +53,49 @@ def test_images_of_left_out_classes_are_not_loaded(dataset: Path) -> None:
     assert split.labels.tolist() == [1, 1, 1, 0, 0, 0]
 
 
+def plain_rows(counts: dict[str, int]) -> list[Row]:
+    return [
+        Row(f"{label}/{i}.png", label, "compound", "train", "", "", "", "", f"{label}{i}")
+        for label, count in counts.items()
+        for i in range(count)
+    ]
+
+
+def test_fractions_are_stratified_nested_and_of_their_seed() -> None:
+    rows = plain_rows({"Sadly_Angry": 80, "Happily_Surprised": 41, "Angrily_Disgusted": 3})
+    whole = datasets.stratified(rows, 1.0, 0)
+    assert whole == rows
+    before = rows
+    for fraction, counts in ((0.5, (40, 20, 2)), (0.25, (20, 10, 1)), (0.125, (10, 5, 1))):
+        some = datasets.stratified(rows, fraction, 0)
+        labels = [row.label for row in some]
+        assert (
+            tuple(labels.count(c) for c in ("Sadly_Angry", "Happily_Surprised", "Angrily_Disgusted"))
+            == counts
+        )
+        assert [row for row in before if row in some] == some, "not a part of the larger, or in another order"
+        assert datasets.stratified(rows, fraction, 1) != some
+        before = some
+
+
+def test_images_that_join_the_data_do_not_reshuffle_a_fraction() -> None:
+    few, many = plain_rows({"Sadly_Angry": 40}), plain_rows({"Sadly_Angry": 44})
+    some, more = (datasets.stratified(rows, 0.5, 0) for rows in (few, many))
+    assert len({r.image for r in some} - {r.image for r in more}) <= 4
+
+
+def test_a_fraction_of_a_split_is_loaded_and_no_more(dataset: Path, tmp_path: Path) -> None:
+    params = LoadParams(image_size=32, threads=1, store_gb=1)
+    arguments = (dataset, CLASSES, "compound", "train", params, tmp_path)
+    whole, some = datasets.load_split(*arguments), datasets.load_split(*arguments, 0.34, 5)
+    assert (len(whole), len(some)) == (33, 11)
+    assert some.data == whole.data
+    assert some.identity != whole.identity
+    at = [whole.rows.index(row) for row in some.rows]
+    assert torch.equal(some.images, whole.images[at])
+    assert torch.equal(some.images, whole.subset(np.array(at)).images)
+
+
 def test_a_split_without_images_of_the_classes_is_an_error(dataset: Path) -> None:
     with pytest.raises(ImageError, match=r"no compound image in split test; check data\.source"):
         load(dataset, ("Happily_Sad",), "compound", "test", 32)

@@ -15,7 +15,7 @@ TEXT = """
 seed: 3
 data: {source: synthetic, classes: rafdb11}
 train: {image_size: 32, epochs: 2, batch_size: 4, optimizer: adam, weight_decay: 0.0,
-        precision: float32, threads: 1, store_gb: 1.0}
+        precision: float32, threads: 1, store_gb: 1.0, fraction: 1.0}
 runs:
   run1:
     title: First

@@ -69,6 +69,7 @@ def params(**changes: Any) -> OptimisationParams:
         "precision": "float32",
         "threads": 1,
         "store_gb": 1.0,
+        "fraction": 1.0,
         "batch_size": 4,
         "optimizer": "adam",
         "weight_decay": 0.0,

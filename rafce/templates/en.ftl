@@ -66,7 +66,7 @@ claim-biased = The network is biased towards the frequent classes
 claim-confused = Emotions that share an obvious geometry (open mouth) are confused
 claim-millions = Without millions of images a deep CNN cannot learn these micro-features
 measured-background = of the validation images whose answer is not the one to the image that lends its background: { $list }
-measured-background-run = { $name } { PERCENT($to_lender) } get that answer with the background, { CHANGE($by) } against chance (95% interval { CHANGE($low) } to { CHANGE($high) }); accuracy { CHANGE($change) }
+measured-background-run = { $name } { PERCENT($to_lender) } get that answer with the background, { CHANGE($by) } against chance (95% interval { CHANGE($low) } to { CHANGE($high) }), accuracy { CHANGE($change) }
 measured-background-constant = { $name } gives both the same answer always
 measured-no-regions = no region maps for these images: the background can be neither told nor exchanged
 measured-unreliable = reliance is not measured: `dvc exp run -S faithfulness.measure=true` does it
@@ -100,7 +100,7 @@ change-forgetting-supported = Otherwise if either had kept its accuracy
 change-forgetting-not-supported = At least one kept its accuracy; otherwise if both fell
 change-forgetting-undecided = More held-out images would decide
 change-forgetting-not-measured = It takes both
-evidence-unstable = validation accuracy over { DECIMAL($seeds, 0) } seeds: standard deviation { POINTS($deviation) }, threshold { POINTS($threshold) }
+evidence-unstable = validation accuracy over { DECIMAL($seeds, 0) } seeds: standard deviation { POINTS($deviation) } (95% interval { POINTS($low) } to { POINTS($high) }), threshold { POINTS($threshold) }
 evidence-one-seed = one seed; it takes several
 claim-undecided = undecided
 claim-not-testable = not testable on this data

@@ -69,7 +69,7 @@ claim-biased = Le réseau est biaisé en faveur des classes fréquentes
 claim-confused = Les émotions de géométrie voisine (bouche ouverte) sont confondues
 claim-millions = Sans des millions d'images, un CNN profond ne peut pas apprendre ces micro-caractéristiques
 measured-background = parmi les images de validation dont la réponse n'est pas celle de l'image qui prête son arrière-plan : { $list }
-measured-background-run = { $name } : { PERCENT($to_lender) } reçoivent cette réponse avec l'arrière-plan, { CHANGE($by) } par rapport au hasard (intervalle à 95 % : { CHANGE($low) } à { CHANGE($high) }) ; exactitude { CHANGE($change) }
+measured-background-run = { $name } : { PERCENT($to_lender) } reçoivent cette réponse avec l'arrière-plan, { CHANGE($by) } par rapport au hasard (intervalle à 95 % : { CHANGE($low) } à { CHANGE($high) }), exactitude { CHANGE($change) }
 measured-background-constant = { $name } donne toujours la même réponse aux deux
 measured-no-regions = pas de carte des régions pour ces images : l'arrière-plan ne peut être ni distingué ni échangé
 measured-unreliable = la dépendance n'est pas mesurée : `dvc exp run -S faithfulness.measure=true` le fait
@@ -103,7 +103,7 @@ change-forgetting-supported = Il en irait autrement si l'une des deux avait gard
 change-forgetting-not-supported = L'une au moins a gardé son exactitude ; il en irait autrement si les deux baissaient
 change-forgetting-undecided = Davantage d'images réservées trancheraient
 change-forgetting-not-measured = Il faut les deux
-evidence-unstable = exactitude de validation sur { DECIMAL($seeds, 0) } graines : écart-type de { POINTS($deviation) }, seuil : { POINTS($threshold) }
+evidence-unstable = exactitude de validation sur { DECIMAL($seeds, 0) } graines : écart-type de { POINTS($deviation) } (intervalle à 95 % : { POINTS($low) } à { POINTS($high) }), seuil : { POINTS($threshold) }
 evidence-one-seed = une seule graine ; il en faut plusieurs
 claim-undecided = indécise
 claim-not-testable = non vérifiable sur ces données

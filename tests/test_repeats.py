@@ -1,0 +1,207 @@
+"""Repeats through DVC's own queue, of a study of a second: finished, cut off, failed, foreign experiments."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from conftest import ROOT
+
+from tools import repeats
+from tools.repeats import Repeat, RepeatsError
+
+STAGE = """
+import json, os, pathlib, random, sys, time
+import yaml
+
+values = yaml.safe_load(open("params.yaml"))
+if values["seed"] == 2 and "HASTE" not in os.environ:
+    time.sleep(values["seconds"])
+if values["seed"] == 13:
+    sys.exit("unlucky")
+draw = random.Random(values["seed"])
+scores = {f"run{i}": {"val_accuracy": draw.random(), "test_accuracy": draw.random(), "train_accuracy": 0.5,
+                      "val_macro_f1": draw.random(), "test_macro_f1": draw.random()} for i in (1, 2)}
+pathlib.Path("metrics").mkdir(exist_ok=True)
+pathlib.Path("metrics/summary.json").write_text(json.dumps(scores))
+"""
+PIPELINE = """
+stages:
+  best:
+    cmd: python stages/best.py
+    deps: [stages/best.py]
+    params: [seed, seconds]
+    metrics:
+      - metrics/summary.json: {cache: false}
+"""
+THRESHOLDS = yaml.safe_load((ROOT / "params.yaml").read_text())["diagnosis"]
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),
+    "DVC_NO_ANALYTICS": "1",
+}
+
+
+class Tiny:
+    """A git repository with a pipeline of one stage, which takes `seconds` with seed 2, unless in haste."""
+
+    def __init__(self, folder: Path, seconds: int = 0) -> None:
+        self.folder = folder
+        (folder / "stages").mkdir()
+        (folder / "stages/best.py").write_text(STAGE)
+        (folder / "dvc.yaml").write_text(PIPELINE)
+        params = {"seed": 0, "seconds": seconds, "diagnosis": THRESHOLDS}
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        self.do("git", "init", "-q")
+        self.do("git", "config", "user.name", "test")
+        self.do("git", "config", "user.email", "test@example.org")
+        self.do(sys.executable, "-m", "dvc", "init", "-q")
+        self.commit()
+
+    def do(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def commit(self) -> None:
+        self.do("git", "add", "-A")
+        self.do("git", "commit", "-qm", "change")
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        script = "import sys; from tools import repeats; repeats.POLL_SECONDS = 1.0; sys.exit(repeats.main())"
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            cwd=self.folder,
+            env=ENVIRONMENT | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def repeat(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, **environment)
+        out, error = process.communicate(timeout=180)
+        return process.returncode, out, error
+
+    def processes(self) -> list[psutil.Process]:
+        """Of DVC's workers and their experiments."""
+        found = []
+        for process in psutil.process_iter(["cwd", "status"]):
+            inside = str(process.info["cwd"] or "").startswith(str(self.folder))
+            if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < 90
+        time.sleep(0.2)
+
+
+def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
+    study = Tiny(tmp_path)
+    code, out, error = study.repeat("--seeds", "0", "13", "1")
+    assert (code, error) == (1, "")
+    assert "0 of 3 finished before" in out
+    assert "repeat-13 failed; what it said: dvc queue logs repeat-13" in out
+    report = (tmp_path / "repeats/report.md").read_text()
+    assert "# Over 2 seeds" in report
+    assert "**Failed and left out: repeat-13**" in report
+    assert (tmp_path / "repeats/repeats.png").stat().st_size > 5000
+    scores = (tmp_path / "repeats/scores.csv").read_bytes()
+    assert scores.count(b"\n") == 5
+
+    code, _, error = study.repeat("--seeds", "0", "1", "--set", "seconds=1")
+    assert code == 2
+    assert "experiment repeat-0 of this commit has other params; choose another --name" in error
+
+    study.commit()  # the report, which changes nothing that decides numbers
+    code, out, _ = study.repeat("--seeds", "0", "1", "--name", "again")
+    assert (code, "2 of 2 finished before" in out) == (0, True), "what has these params counts, by any name"
+    again = (tmp_path / "repeats/scores.csv").read_bytes()
+    assert again == scores.replace(b"repeat-", b"again-"), "the report may differ from what is committed"
+
+    stage = tmp_path / "stages/best.py"
+    stage.write_text(stage.read_text() + "# another study\n")
+    code, _, error = study.repeat("--seeds", "0", "1")
+    assert (code, "commit first" in error) == (2, True)
+    study.commit()
+    assert repeats.finished(tmp_path, repeats.planned([0, 1], [], [], "repeat")) == {}
+
+
+def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) -> None:
+    study = Tiny(tmp_path, seconds=600)
+
+    def second_runs() -> bool:
+        return any(t.name == "repeat-2" and t.alive for t in repeats.tasks(tmp_path))
+
+    process = study.start("--seeds", "1", "2", "3")
+    until(second_runs)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    until(lambda: not any("stages/best.py" in " ".join(p.cmdline()) for p in study.processes()))
+    assert repeats.tasks(tmp_path) == [] or {t.state for t in repeats.tasks(tmp_path)} == {"failed"}
+
+    process = study.start("--seeds", "1", "2", "3")
+    until(second_runs)
+    process.kill()  # as when the machine goes off
+    for one in study.processes():
+        one.kill()
+    out, _ = process.communicate(timeout=60)
+    assert "1 of 3 finished before" in out
+    until(lambda: not study.processes())
+    assert ("repeat-2", "running", False) in {(t.name, t.state, t.alive) for t in repeats.tasks(tmp_path)}
+
+    code, out, error = study.repeat("--seeds", "1", "2", "3", HASTE="1")
+    assert (code, error) == (0, ""), out
+    assert "1 of 3 finished before" in out
+    assert "# Over 3 seeds" in (tmp_path / "repeats/report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "changes", "message"),
+    [
+        ([0, 0], [], "a seed is named twice"),
+        ([0], ["epochs"], "write key=value"),
+        ([0], ["=3"], "write key=value"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(seeds: list[int], changes: list[str], message: str) -> None:
+    with pytest.raises(RepeatsError, match=message):
+        repeats.planned(seeds, [], changes, "repeat")
+
+
+def test_every_data_seed_meets_every_training_seed() -> None:
+    found = repeats.planned([0, 1], [7, 8], ["train.epochs=20", "runs.run1.lr.body=1e-3"], "longer")
+    assert [r.name for r in found] == [
+        "longer-0-data-7",
+        "longer-1-data-7",
+        "longer-0-data-8",
+        "longer-1-data-8",
+    ]
+    values = {
+        "seed": 5,
+        "train": {"epochs": 10},
+        "runs": {"run1": {"lr": {"body": 1e-4}}},
+        "data": {"synthetic": {"seed": 0}},
+    }
+    assert repeats.with_overrides(values, found[1]) == {
+        "seed": 1,
+        "train": {"epochs": 20},
+        "runs": {"run1": {"lr": {"body": 1e-3}}},
+        "data": {"synthetic": {"seed": 7}},
+    }
+    assert values["seed"] == 5
+    with pytest.raises(RepeatsError, match=r"train\.steps is no key"):
+        repeats.with_overrides(values, Repeat("r", 0, None, (("train.steps", 1),)))

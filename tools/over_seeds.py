@@ -1,0 +1,211 @@
+"""How far the study's numbers move from seed to seed: scores in, report and picture out."""
+
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rafce.diagnosis import DiagnosisParams, unstable
+from rafce.render import COLOURS, MARKERS
+from rafce.uncertainty import holm
+
+METRICS: Final = {
+    "train_accuracy": "train accuracy, %",
+    "val_accuracy": "validation accuracy, %",
+    "test_accuracy": "test accuracy, %",
+    "val_macro_f1": "validation macro-F1",
+    "test_macro_f1": "test macro-F1",
+}
+TESTED: Final = ("val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1")
+"""By which runs are compared."""
+ORIGINAL: Final = ("run1", "run2", "run3")
+"""The original's order, by validation accuracy: 43, 36 and 31 %."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of one number over seeds: mean, its 95 % limits (Student's t), and the standard deviation."""
+
+    mean: float
+    interval: tuple[float, float]
+    deviation: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Raises:
+    ValueError: fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError("a spread needs two values")
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+    return Spread(mean, (mean - reach, mean + reach), deviation)
+
+
+def pairs(frame: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Every run against every later one on the same experiments.
+
+    Returns:
+        For each pair `first`, `second`; `wins`, `ties`, `losses` of the first; the `difference`, first less
+        second, as a `Spread`; `p` of the paired t test, Holm's adjustment over the pairs of this metric; None
+        where the difference does not vary.
+    """
+    table = frame.pivot(index="experiment", columns="run", values=metric)
+    found: list[dict[str, Any]] = []
+    for first, second in itertools.combinations(dict.fromkeys(frame["run"]), 2):
+        both = table[[first, second]].dropna()
+        if len(both) < 2:
+            continue
+        differences = (both[first] - both[second]).round(12)
+        p = float(stats.ttest_rel(both[first], both[second]).pvalue) if np.ptp(differences) > 0 else None
+        found.append(
+            {
+                "first": first,
+                "second": second,
+                "wins": int((differences > 0).sum()),
+                "ties": int((differences == 0).sum()),
+                "losses": int((differences < 0).sum()),
+                "difference": spread(differences.tolist()),
+                "p": p,
+            }
+        )
+    adjusted = holm({str(i): one["p"] for i, one in enumerate(found) if one["p"] is not None})
+    for number, value in adjusted.items():
+        found[int(number)]["p"] = value
+    return found
+
+
+def in_original_order(frame: pd.DataFrame) -> tuple[int, int] | None:
+    """Experiments in which runs 1, 2 and 3 come in that order by validation accuracy, of how many; None where
+    the study lacks one of them."""
+    table = frame.pivot(index="experiment", columns="run", values="val_accuracy")
+    if not set(ORIGINAL) <= set(table):
+        return None
+    one, two, three = (table[run] for run in ORIGINAL)
+    return int(((one > two) & (two > three)).sum()), len(table)
+
+
+def report(
+    frame: pd.DataFrame, thresholds: DiagnosisParams, command: str, commit: str, failed: Sequence[str]
+) -> str:
+    """The report as Markdown.
+
+    Args:
+        frame: as of `tools.repeats.scores`. command: what makes it anew. commit: of code and data.
+        failed: experiments without scores.
+    """
+    experiments = frame.drop_duplicates("experiment")
+    several_data = experiments.data_seed.nunique() > 1
+    seeds = ", ".join(map(str, dict.fromkeys(experiments.seed)))
+    of_data = (
+        f", data seeds {', '.join(str(int(s)) for s in experiments.data_seed.unique())}"
+        if several_data
+        else ""
+    )
+    varies = (
+        "Training and the drawn faces differ between them."
+        if several_data
+        else "The images are the same in all of them: intervals say how far chance in training moves a "
+        "number on these images, not what other images would give."
+    )
+    lines = [
+        f"# Over {len(experiments)} seeds",
+        "",
+        f"`{command}` at commit `{commit[:12]}`; seeds {seeds}{of_data}. {varies}",
+        "",
+    ]
+    if failed:
+        lines += [f"**Failed and left out: {', '.join(failed)}** (`dvc queue logs NAME`).", ""]
+    lines += ["![Each seed, mean and interval by run](repeats.png)", "", "## Each run", ""]
+    lines += [
+        "| run | metric | mean (95% interval) | standard deviation | lowest to highest |",
+        "|:--|:--|--:|--:|--:|",
+    ]
+    for run, own in frame.groupby("run", sort=False):
+        for metric, title in METRICS.items():
+            values = own[metric].dropna()
+            if len(values) < 2:
+                continue
+            one = spread(values.tolist())
+            cells = [_ci(one.mean, one.interval, metric), _shown(one.deviation, metric)]
+            cells.append(f"{_shown(values.min(), metric)} to {_shown(values.max(), metric)}")
+            lines.append(f"| {run} | {title} | " + " | ".join(cells) + " |")
+    lines += ["", "## Run against run, seed by seed", ""]
+    lines += [
+        "| first, second | metric | first better, equal, worse | mean difference (95% interval) | p, Holm |",
+        "|:--|:--|--:|--:|--:|",
+    ]
+    for metric in TESTED:
+        for pair in pairs(frame, metric):
+            difference = pair["difference"]
+            counts = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
+            p = "-" if pair["p"] is None else "< 0.001" if pair["p"] < 0.001 else f"{pair['p']:.3f}"
+            lines.append(
+                f"| {pair['first']}, {pair['second']} | {METRICS[metric]} | {counts} | "
+                f"{_ci(difference.mean, difference.interval, metric, '+')} | {p} |"
+            )
+    lines += ["", "Paired t test over seeds; Holm's adjustment over the pairs of a metric.", ""]
+    ordered = in_original_order(frame)
+    if ordered:
+        lines += [
+            f"The original's order, run 1 before run 2 before run 3 by validation accuracy, holds in "
+            f"{ordered[0]} of {ordered[1]}.",
+            "",
+        ]
+    lines += ["## Is it unstable?", ""]
+    lines += [
+        "Standard deviation of the validation accuracy against `diagnosis.seed_deviation`, "
+        f"{100 * thresholds.seed_deviation:.1f} points, 95% interval included:",
+        "",
+    ]
+    for run, own in frame.groupby("run", sort=False):
+        verdict = unstable(own.val_accuracy.tolist(), thresholds)
+        numbers = verdict.evidence
+        lines.append(
+            f"- {run}: **{verdict.outcome}** ({100 * numbers['deviation']:.1f} points, "
+            f"{100 * numbers['low']:.1f} to {100 * numbers['high']:.1f})"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def picture(frame: pd.DataFrame) -> bytes:
+    """Every seed a dot, mean and 95 % interval beside them, by run: accuracy and macro-F1 (PNG)."""
+    runs = list(dict.fromkeys(frame["run"]))
+    figure, panels = plt.subplots(1, len(TESTED), figsize=(3.0 * len(TESTED), 3.6), layout="constrained")
+    for panel, metric in zip(panels, TESTED, strict=True):
+        scale = 1 if metric.endswith("f1") else 100
+        for i, run in enumerate(runs):
+            own = frame[frame["run"] == run]
+            values = scale * own[metric].dropna()
+            colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+            panel.plot([i - 0.15] * len(values), values, marker, color=colour, ms=5, alpha=0.6, mew=0)
+            one = spread(values.tolist())
+            reach = one.interval[1] - one.mean
+            panel.errorbar(i + 0.15, one.mean, reach, fmt="_", color=colour, ms=12, capsize=4)
+        panel.set(
+            title=METRICS[metric], xticks=range(len(runs)), xticklabels=runs, xlim=(-0.6, len(runs) - 0.4)
+        )
+        panel.title.set_fontsize(10)
+        panel.grid(axis="y", alpha=0.3)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
+    plt.close(figure)
+    return out.getvalue()
+
+
+def _shown(value: float, metric: str, sign: str = "") -> str:
+    return f"{value:{sign}.3f}" if metric.endswith("f1") else f"{100 * value:{sign}.1f}"
+
+
+def _ci(value: float, limits: tuple[float, float], metric: str, sign: str = "") -> str:
+    low, high = (_shown(limit, metric, sign) for limit in limits)
+    return f"{_shown(value, metric, sign)} ({low} to {high})"

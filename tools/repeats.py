@@ -1,0 +1,337 @@
+"""The study over several seeds, as DVC experiments through DVC's queue, and a report of how far it moves.
+
+Usage: python -m tools.repeats --seeds 0 1 2 3 4 [--data-seeds 0 1] [--set KEY=VALUE --name NAME] [--jobs 2]
+
+Each seed is an experiment of its own, `repeat-<seed>` in `dvc exp show`. Run again, it goes on: an experiment
+counts as finished, whatever its name, where code, pipeline, data and params are those of HEAD with the seed,
+so a commit of documents makes none anew; one that was cut off begins anew. Writes OUT/report.md, scores.csv
+and repeats.png. Exit status 1 where a seed failed, 2 where nothing could be started.
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from rafce import outs, params
+from rafce.diagnosis import DiagnosisParams
+from tools import over_seeds
+from tools.committed import CommittedError, git
+
+PARAMS = "params.yaml"
+SUMMARY = "metrics/summary.json"
+DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
+"""With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
+POLL_SECONDS = 30.0
+"""Between looks at the queue, each of which takes a core for a second or two."""
+
+
+class RepeatsError(RuntimeError):
+    """The repeats cannot be run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One experiment: its name and what it changes in params.yaml, by dotted key."""
+
+    name: str
+    seed: int
+    data_seed: int | None
+    overrides: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An experiment in DVC's queue. `state`: queued, running or failed; `alive`: its process exists."""
+
+    name: str
+    state: str
+    task: str
+    alive: bool
+
+
+def planned(
+    seeds: Sequence[int], data_seeds: Sequence[int], changes: Sequence[str], name: str
+) -> list[Repeat]:
+    """The experiments: every training seed with every data seed, where such are given.
+
+    Raises:
+        RepeatsError: a change that is no `key=value`, a seed twice.
+    """
+    if len(set(seeds)) < len(seeds) or len(set(data_seeds)) < len(data_seeds):
+        raise RepeatsError("a seed is named twice")
+    common = []
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign or not key:
+            raise RepeatsError(f"--set {change}: write key=value, e.g. train.epochs=20")
+        common.append((key, params.parse(value)))
+    found = []
+    for data_seed in data_seeds or (None,):
+        for seed in seeds:
+            own: list[tuple[str, Any]] = [("seed", seed)]
+            suffix = f"{seed}"
+            if data_seed is not None:
+                own.append(("data.synthetic.seed", data_seed))
+                suffix += f"-data-{data_seed}"
+            found.append(Repeat(f"{name}-{suffix}", seed, data_seed, (*common, *own)))
+    return found
+
+
+def with_overrides(values: dict[str, Any], repeat: Repeat) -> dict[str, Any]:
+    """`values` of params.yaml as the experiment has them.
+
+    Raises:
+        RepeatsError: a key that params.yaml does not have.
+    """
+    values = copy.deepcopy(values)
+    for key, value in repeat.overrides:
+        *groups, last = key.split(".")
+        node: Any = values
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise RepeatsError(f"{key} is no key of {PARAMS}")
+        node[last] = value
+    return values
+
+
+def values_at(root: Path, commit: str) -> dict[str, Any]:
+    """params.yaml of a commit."""
+    return params.parse(git(root, "show", f"{commit}:{PARAMS}").decode())
+
+
+def finished(root: Path, repeats: Sequence[Repeat]) -> dict[str, str]:
+    """Name -> commit of an experiment that holds what HEAD would yield, on whichever commit made.
+
+    Raises:
+        RepeatsError: one of these names is taken on HEAD, by an experiment with other params.
+    """
+    head, base = git(root, "rev-parse", "HEAD").decode().strip(), values_at(root, "HEAD")
+    wanted = {r.name: with_overrides(base, r) for r in repeats}
+    found: dict[str, str] = {}
+    taken = set()
+    listed = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
+    for line in listed.splitlines():
+        commit, ref = line.split()
+        place, name = ref.removeprefix("refs/exps/").rsplit("/", 1)
+        if place.startswith("celery"):  # DVC's own: queued and failed ones
+            continue
+        values = values_at(root, commit)
+        names = [one for one, expected in wanted.items() if expected == values]
+        if names and not git(root, "diff", "--name-only", commit, "HEAD", "--", *DECIDES):
+            found |= dict.fromkeys(names, commit)
+        elif place.replace("/", "") == head:
+            taken.add(name)
+    if clash := sorted(taken & (wanted.keys() - found.keys())):
+        raise RepeatsError(
+            f"experiment {clash[0]} of this commit has other params; choose another --name, or remove it: "
+            f"dvc exp remove {clash[0]}"
+        )
+    return found
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """Output of a DVC command.
+
+    Raises:
+        RepeatsError: it failed; with its own words.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Files, not pipes: a worker that `queue start` leaves behind would hold a pipe open to its end.
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        done = subprocess.run(
+            command, cwd=root, env=os.environ | {"PATH": path}, stdout=out, stderr=errors, check=False
+        )
+        for file in (out, errors):
+            file.seek(0)
+        said, complaint = out.read(), errors.read()
+    if done.returncode:
+        raise RepeatsError(f"dvc {' '.join(arguments)} failed: {complaint.strip() or said.strip()}")
+    return said
+
+
+def tasks(root: Path) -> list[Task]:
+    """What DVC's queue holds of HEAD, the finished ones aside."""
+    found = []
+    for baseline in json.loads(_shown(root)):
+        for experiment in baseline.get("experiments") or []:
+            executor = experiment.get("executor") or {}
+            local = executor.get("local") or {}
+            state = executor.get("state")
+            if state in ("queued", "running", "failed"):
+                task = local.get("task_id") or ""
+                found.append(Task(experiment["name"], state, task, _alive(local.get("pid"), task)))
+    return found
+
+
+def _shown(root: Path) -> str:
+    """What `dvc exp show` says. A worker that puts a result away at that moment makes it fail: not thrice."""
+    for _ in range(2):
+        with contextlib.suppress(RepeatsError):
+            return dvc(root, "exp", "show", "--json")
+        time.sleep(2)
+    return dvc(root, "exp", "show", "--json")
+
+
+def _alive(pid: int | None, task: str) -> bool:
+    if pid is None:
+        return False
+    try:
+        return any(task in part for part in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
+
+
+def enqueue(root: Path, repeats: Sequence[Repeat], jobs: int) -> None:
+    """Put experiments into DVC's queue and start its workers. Those that run already are left alone; what
+    failed, was cut off or only waits is put in anew."""
+    running = set()
+    for task in tasks(root):
+        if task.name not in {r.name for r in repeats}:
+            continue
+        if task.alive:
+            running.add(task.name)
+            continue
+        if task.state == "running":  # its process is gone: to DVC it runs until one says that it does not
+            dvc(root, "queue", "kill", task.task)
+        dvc(root, "queue", "remove", task.task)
+    for repeat in repeats:
+        if repeat.name not in running:
+            changes = [f"{key}={json.dumps(value)}" for key, value in repeat.overrides]
+            options = [part for change in changes for part in ("-S", change)]
+            dvc(root, "exp", "run", "--queue", "--name", repeat.name, *options)
+    dvc(root, "queue", "start", "--jobs", str(jobs))
+
+
+def run(
+    root: Path, repeats: Sequence[Repeat], jobs: int, out: Path, show: Callable[[str], None]
+) -> dict[str, str]:
+    """Run the experiments that are not finished, and wait. The commits of all that are, by name.
+
+    `out`: the folder of the report, which may differ from HEAD's.
+
+    Raises:
+        RepeatsError: changes that are not committed, or DVC's own complaint.
+    """
+    report = f":(exclude){out}"
+    if git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", report).strip():
+        raise RepeatsError("tracked files are changed: commit first, repeats are of a commit (git status)")
+    done = finished(root, repeats)
+    missing = [r for r in repeats if r.name not in done]
+    show(f"{len(done)} of {len(repeats)} finished before")
+    if not missing:
+        return done
+    gone: set[str] = set()
+    try:
+        enqueue(root, missing, jobs)
+        while missing:
+            time.sleep(POLL_SECONDS)
+            now = finished(root, missing)
+            for name in now:
+                done[name] = now[name]
+                show(f"{name} finished ({len(done)} of {len(repeats)})")
+            missing = [r for r in missing if r.name not in now]
+            if not missing:
+                break
+            # Twice in a row: a process that has just ended is about to be recorded.
+            idle = {
+                t.name for t in tasks(root) if t.state == "failed" or (t.state == "running" and not t.alive)
+            }
+            for repeat in [r for r in missing if r.name in idle & gone]:
+                show(f"{repeat.name} failed; what it said: dvc queue logs {repeat.name}")
+                missing.remove(repeat)
+            gone = idle
+    except KeyboardInterrupt:
+        show("interrupted: stopping the workers; the same command goes on with what is missing")
+        stop(root, missing)
+        raise
+    return done
+
+
+def stop(root: Path, repeats: Sequence[Repeat]) -> None:
+    """End these experiments, waiting and running; others in the queue are left alone."""
+    names = {r.name for r in repeats}
+    while own := [t for t in tasks(root) if t.name in names and (t.state == "queued" or t.alive)]:
+        for state, action in (("queued", "remove"), ("running", "kill")):
+            if ended := [t.task for t in own if t.state == state]:
+                dvc(root, "queue", action, *ended)
+        time.sleep(1)  # a worker may just have taken one that waited
+
+
+def scores(root: Path, repeats: Sequence[Repeat], commits: dict[str, str]) -> pd.DataFrame:
+    """Scores of the finished experiments, a row for each and each run: `experiment`, `seed`, `data_seed`,
+    `run`, and the metrics of metrics/summary.json."""
+    rows = []
+    for repeat in repeats:
+        if repeat.name in commits:
+            summary = json.loads(git(root, "show", f"{commits[repeat.name]}:{SUMMARY}"))
+            for name, metrics in summary.items():
+                own = {"experiment": repeat.name, "seed": repeat.seed, "data_seed": repeat.data_seed}
+                rows.append({**own, "run": name, **metrics})
+    return pd.DataFrame(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="tools.repeats"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of training (`seed`)")
+    parser.add_argument("--data-seeds", type=int, nargs="+", default=[], help="of the synthetic faces, too")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them")
+    parser.add_argument("--name", default="repeat", help="what the experiments are called")
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    parser.add_argument("--out", type=Path, default=Path("repeats"))
+    arguments = parser.parse_args()
+    root = Path.cwd()
+    try:
+        repeats = planned(arguments.seeds, arguments.data_seeds, arguments.set, arguments.name)
+        commits = run(root, repeats, arguments.jobs, arguments.out, lambda line: print(line, flush=True))
+        if len(commits) < 2:
+            raise RepeatsError(f"{len(commits)} finished: a spread needs two")
+        frame = scores(root, repeats, commits)
+        thresholds = params.read(root / PARAMS, {"diagnosis": DiagnosisParams})["diagnosis"]
+        command = f"make repeats {_as_typed(arguments)}"
+        failed = [r.name for r in repeats if r.name not in commits]
+        text = over_seeds.report(
+            frame, thresholds, command, git(root, "rev-parse", "HEAD").decode().strip(), failed
+        )
+        outs.write_text(arguments.out / "report.md", text)
+        outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
+        outs.write_bytes(arguments.out / "repeats.png", over_seeds.picture(frame))
+    except KeyboardInterrupt:
+        return 130
+    except (RepeatsError, CommittedError, params.ParamsError) as error:
+        print(f"repeats: {error}", file=sys.stderr)
+        return 2
+    print(f"The report: {arguments.out / 'report.md'}")
+    return 1 if failed else 0
+
+
+def _as_typed(arguments: argparse.Namespace) -> str:
+    """The variables of `make repeats` that stand for these arguments."""
+    words = [f'SEEDS="{" ".join(map(str, arguments.seeds))}"']
+    if arguments.data_seeds:
+        words.append(f'DATA_SEEDS="{" ".join(map(str, arguments.data_seeds))}"')
+    if arguments.set:
+        words.append(f'SET="{" ".join(arguments.set)}"')
+    if arguments.name != "repeat":
+        words.append(f"NAME={arguments.name}")
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
