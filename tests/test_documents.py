@@ -86,6 +86,6 @@ def test_the_example_starts_from_the_committed_metrics_and_fits_a_laptop() -> No
     if "nothing lies beyond chance and yet a verdict changed" in text:
         assert "**beyond chance**" not in text
         assert re.search(
-            r"^\| `run2` \| `underfitting` \| `not supported` \| `supported` \|", text, re.MULTILINE
+            r"^\| `run2` \| `overfitting` \| `undecided` \| `not supported` \|", text, re.MULTILINE
         )
     assert not re.search(r"/(tmp|home|root|work)/", text)

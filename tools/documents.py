@@ -3,7 +3,7 @@
 Usage: python -m tools.documents
 
 Works in a clone of the last commit that shares this repository's DVC cache, so only what the example changes
-is run (3 minutes). Needs Chromium for the pictures of the report.
+is run (4 minutes). Needs Chromium for the pictures of the report.
 """
 
 import io
