@@ -374,14 +374,14 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
 
 
 def key(**changes: Any) -> dict[str, Any]:
-    train = TrainParams(**params().model_dump() | {"epochs": 3} | changes)
+    train = TrainParams(**params().model_dump() | {"epochs": 3, "fraction": 1.0} | changes)
     values = {"seed": 0, "train": train, "runs.{run}": regime()}
     return result_key(values, {"images": "abc", "initial weights": "def"}, CPU, 1)
 
 
 def test_the_key_changes_with_every_param_but_the_size_of_the_store() -> None:
     others = {"image_size": 64, "threads": 2, "batch_size": 8, "optimizer": "sgd", "weight_decay": 0.1}
-    for name, value in (others | {"epochs": 4, "precision": "bfloat16"}).items():
+    for name, value in (others | {"epochs": 4, "fraction": 0.5, "precision": "bfloat16"}).items():
         assert key(**{name: value}) != key(), name
     assert key(store_gb=7.0) == key()
 

@@ -79,7 +79,7 @@ def test_the_report_has_every_size_and_says_what_it_assumes() -> None:
     text = learning_curve.report(frame(), 'make learning-curve SEEDS="0 1 2"', "b" * 40, ["curve-1-2"])
     assert "| run | 100 images | 200 images | 400 images | 800 images |" in text
     assert "2 times as many | 10 times as many" in text
-    assert "assume that the law goes on" in text
+    assert "law goes on, which no data here can show" in text
     assert "**Failed and left out: curve-1-2**" in text
     assert "`bbbbbbbbbbbb`" in text
 

@@ -88,13 +88,13 @@ class Tiny:
 
     def repeat(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(*arguments, **environment)
-        out, error = process.communicate(timeout=180)
+        out, error = process.communicate(timeout=400)
         return process.returncode, out, error
 
     def processes(self) -> list[psutil.Process]:
         """Of DVC's workers and their experiments."""
         found = []
-        for process in psutil.process_iter(["cwd", "status"]):
+        for process in psutil.process_iter(["cwd", "status", "cmdline", "create_time"]):
             inside = str(process.info["cwd"] or "").startswith(str(self.folder))
             if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process)
@@ -142,15 +142,18 @@ def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
 def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) -> None:
     study = Tiny(tmp_path, seconds=600)
 
-    def second_runs() -> bool:
-        return any(t.name == "repeat-2" and t.alive for t in repeats.tasks(tmp_path))
+    def second_runs() -> bool:  # it alone takes longer than a moment
+        return any(
+            "stages/best.py" in (p.info["cmdline"] or []) and time.time() - p.info["create_time"] > 3
+            for p in study.processes()
+        )
 
     process = study.start("--seeds", "1", "2", "3")
     until(second_runs)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode == 130
-    until(lambda: not any("stages/best.py" in " ".join(p.cmdline()) for p in study.processes()))
+    until(lambda: not any("stages/best.py" in (p.info["cmdline"] or []) for p in study.processes()))
     assert repeats.tasks(tmp_path) == [] or {t.state for t in repeats.tasks(tmp_path)} == {"failed"}
 
     process = study.start("--seeds", "1", "2", "3")
@@ -180,6 +183,16 @@ def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) ->
 def test_a_plan_that_makes_no_sense_is_refused(seeds: list[int], changes: list[str], message: str) -> None:
     with pytest.raises(RepeatsError, match=message):
         repeats.planned(seeds, [], changes, "repeat")
+
+
+def test_data_seeds_of_images_that_are_not_drawn_are_refused() -> None:
+    values = {"seed": 0, "data": {"source": "synthetic", "synthetic": {"seed": 0}}}
+    seeded, plain = repeats.planned([0], [1], [], "r"), repeats.planned([0], [], [], "r")
+    repeats.refuse_idle_data_seeds(values, seeded)
+    values["data"]["source"] = "ferplus"
+    repeats.refuse_idle_data_seeds(values, plain)
+    with pytest.raises(RepeatsError, match=r"data\.source=ferplus they change nothing"):
+        repeats.refuse_idle_data_seeds(values, seeded)
 
 
 def test_every_data_seed_meets_every_training_seed() -> None:

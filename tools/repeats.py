@@ -34,6 +34,8 @@ PARAMS = "params.yaml"
 SUMMARY = "metrics/summary.json"
 DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
 """With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
+SHOW_SECONDS = 60.0
+"""After which a look at the queue hangs: DVC's does now and then, beside a worker that begins."""
 POLL_SECONDS = 30.0
 """Between looks at the queue, each of which takes a core for a second or two."""
 
@@ -108,6 +110,18 @@ def with_overrides(values: dict[str, Any], repeat: Repeat) -> dict[str, Any]:
     return values
 
 
+def refuse_idle_data_seeds(values: dict[str, Any], repeats: Sequence[Repeat]) -> None:
+    """Raises:
+    RepeatsError: data seeds for images that are not drawn: all of them would be the same study.
+    """
+    for repeat in repeats:
+        source = with_overrides(values, repeat)["data"]["source"] if repeat.data_seed is not None else ""
+        if source not in ("", "synthetic"):
+            raise RepeatsError(
+                f"data seeds are of drawn faces; with data.source={source} they change nothing"
+            )
+
+
 def values_at(root: Path, commit: str) -> dict[str, Any]:
     """params.yaml of a commit."""
     return params.parse(git(root, "show", f"{commit}:{PARAMS}").decode())
@@ -143,19 +157,23 @@ def finished(root: Path, repeats: Sequence[Repeat]) -> dict[str, str]:
     return found
 
 
-def dvc(root: Path, *arguments: str) -> str:
+def dvc(root: Path, *arguments: str, seconds: float | None = None) -> str:
     """Output of a DVC command.
 
     Raises:
-        RepeatsError: it failed; with its own words.
+        RepeatsError: it failed, with its own words, or took longer than `seconds`.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # Files, not pipes: a worker that `queue start` leaves behind would hold a pipe open to its end.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.run(
-            command, cwd=root, env=os.environ | {"PATH": path}, stdout=out, stderr=errors, check=False
-        )
+        environment = os.environ | {"PATH": path}
+        try:
+            done = subprocess.run(
+                command, cwd=root, env=environment, stdout=out, stderr=errors, check=False, timeout=seconds
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RepeatsError(f"dvc {' '.join(arguments)} gave no answer in {seconds:g} seconds") from error
         for file in (out, errors):
             file.seek(0)
         said, complaint = out.read(), errors.read()
@@ -179,12 +197,12 @@ def tasks(root: Path) -> list[Task]:
 
 
 def _shown(root: Path) -> str:
-    """What `dvc exp show` says. A worker that puts a result away at that moment makes it fail: not thrice."""
+    """What `dvc exp show` says. A worker at its files at that moment can make it fail or hang: not thrice."""
     for _ in range(2):
         with contextlib.suppress(RepeatsError):
-            return dvc(root, "exp", "show", "--json")
+            return dvc(root, "exp", "show", "--json", seconds=SHOW_SECONDS)
         time.sleep(2)
-    return dvc(root, "exp", "show", "--json")
+    return dvc(root, "exp", "show", "--json", seconds=SHOW_SECONDS)
 
 
 def _alive(pid: int | None, task: str) -> bool:
@@ -230,6 +248,7 @@ def run(
     report = f":(exclude){out}"
     if git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", report).strip():
         raise RepeatsError("tracked files are changed: commit first, repeats are of a commit (git status)")
+    refuse_idle_data_seeds(values_at(root, "HEAD"), repeats)
     done = finished(root, repeats)
     missing = [r for r in repeats if r.name not in done]
     show(f"{len(done)} of {len(repeats)} finished before")
