@@ -5,7 +5,7 @@ Usage: python -m benchmarks.shortcut FOLDER [--seeds 3]
 Runs a smaller study of run 1 alone, `data.synthetic.shortcut` at 0 and at 1, once for each seed, in
 FOLDER/<shortcut>-<seed>, and prints the table of docs/attention.md. With 1 the network should learn the wall:
 train accuracy up, validation (where walls are shuffled) down, and every measure of attention should say so.
-What is finished in FOLDER is not run again. On 2 cores each takes 3 to 4 minutes.
+What is finished in FOLDER is not run again. On 2 cores each takes 4 to 8 minutes.
 """
 
 import argparse

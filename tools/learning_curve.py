@@ -8,7 +8,6 @@ OUT/report.md, scores.csv and curve.png. Exit statuses as of `tools.repeats`.
 """
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from rafce import outs, params
 from rafce.render import COLOURS, MARKERS
 from tools import repeats
 from tools.committed import CommittedError, git
+from tools.over_seeds import png
 from tools.repeats import Repeat, RepeatsError
 
 METRIC: Final = "test_accuracy"
@@ -192,10 +192,7 @@ def picture(frame: pd.DataFrame) -> bytes:
         axis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
-    plt.close(figure)
-    return out.getvalue()
+    return png(figure)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from rafce.diagnosis import DiagnosisParams, unstable
@@ -196,6 +197,11 @@ def picture(frame: pd.DataFrame) -> bytes:
         )
         panel.title.set_fontsize(10)
         panel.grid(axis="y", alpha=0.3)
+    return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, the same bytes each time; it is closed."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
     plt.close(figure)
