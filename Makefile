@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments pr-report documents repeats learning-curve
+.PHONY: repro verify test lint lock deps experiments pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -42,13 +42,21 @@ pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as M
 SEEDS ?= 0 1 2 3 4
 NAME ?= repeat
 JOBS ?= 1
+EXPERIMENTS = $(foreach change,$(SET),--set '$(change)') $(if $(RUNS),--runs $(RUNS)) $(if $(SCORES_ONLY),--scores-only) --jobs $(JOBS)
 repeats: $(BIN)/.installed  # DATA_SEEDS="0 1": of the drawn faces, too; SET="train.epochs=20" NAME=longer: all with that
 	@$(ACTIVE) python -m tools.repeats --seeds $(SEEDS) $(if $(DATA_SEEDS),--data-seeds $(DATA_SEEDS)) \
-		$(foreach change,$(SET),--set '$(change)') --name "$(NAME)" --jobs $(JOBS)
+		$(if $(IN_ADVANCE),--named-in-advance $(IN_ADVANCE)) --name "$(NAME)" $(EXPERIMENTS)
+
+RUN ?= run4
+BASE_RUN ?= run1
+WAYS ?= with without
+ablation: $(BIN)/.installed  # what each ingredient of RUN carries, on validation
+	@$(ACTIVE) python -m tools.ablation --run $(RUN) --base $(BASE_RUN) --ways $(WAYS) --seeds $(SEEDS) \
+		$(foreach change,$(SET),--set '$(change)') --jobs $(JOBS)
 
 FRACTIONS ?= 0.125 0.25 0.5 1
 learning-curve: $(BIN)/.installed
-	@$(ACTIVE) python -m tools.learning_curve --fractions $(FRACTIONS) --seeds $(SEEDS) --jobs $(JOBS)
+	@$(ACTIVE) python -m tools.learning_curve --fractions $(FRACTIONS) --seeds $(SEEDS) $(EXPERIMENTS)
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

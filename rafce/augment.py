@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from rafce.streams import numpy_stream, stream_seed
 
-Augmentation = Literal["none", "standard"]
+Augmentation = Literal["none", "standard", "strong"]
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's channel means (RGB, in [0, 1]), as torchvision's weights expect them."""
@@ -27,11 +27,27 @@ JITTER = 0.2
 DRAWS = 5
 """Uniform numbers an image needs: flip, angle, brightness, contrast, saturation."""
 
+STRONG_ROTATION = 15.0
+"""Degrees to either side, `strong` augmentation."""
+STRONG_JITTER = 0.4
+"""Largest relative change of brightness, contrast and saturation, `strong` augmentation."""
+ZOOM = 0.25
+"""`strong` augmentation shows a square window whose side is up to so much smaller than the image's."""
+ERASED = (0.02, 0.2)
+"""Least and largest share of an image that `strong` augmentation erases, of every second image."""
+STRONG_DRAWS = DRAWS + 8
+"""With size and place of the window (3), and for erasing whether, area, aspect and place (5)."""
 
-def epoch_draws(seed: int, epoch: int, images: int) -> torch.Tensor:
-    """Uniform numbers in [0, 1) for one epoch: float32 [images, DRAWS]; a row belongs to an image."""
+
+def epoch_draws(seed: int, epoch: int, images: int, kind: Augmentation = "standard") -> torch.Tensor:
+    """Uniform numbers in [0, 1) for one epoch: float32 [images, DRAWS], or STRONG_DRAWS for `strong`, whose
+    first ones are those of `standard`; a row belongs to an image."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
-    return torch.rand(images, DRAWS, generator=generator)
+    draws = torch.rand(images, DRAWS, generator=generator)
+    if kind != "strong":
+        return draws
+    generator = torch.Generator().manual_seed(stream_seed(seed, "strong augmentation", epoch))
+    return torch.cat([draws, torch.rand(images, STRONG_DRAWS - DRAWS, generator=generator)], 1)
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -69,13 +85,48 @@ def jitter(images: torch.Tensor, draws: torch.Tensor, strength: float = JITTER) 
     return torch.lerp(_grey(images), images, saturation).clamp(0, 1)
 
 
+def zoom(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """A square window of each image at full size, bilinear. `draws` [N, 3]: its side, from 1 - ZOOM of the
+    image's to all of it, and its place across and down."""
+    side = 1 - ZOOM * draws[:, 0]
+    across, down = ((2 * draws[:, i] - 1) * (1 - side) for i in (1, 2))
+    zero = torch.zeros_like(side)
+    theta = torch.stack([torch.stack([side, zero, across], 1), torch.stack([zero, side, down], 1)], 1)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def erase(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Paint a rectangle of every second image in ImageNet's mean colour (random erasing, Zhong et al. 2020,
+    arXiv 1708.04896). `draws` [N, 5]: whether (< 0.5), its area within ERASED, its aspect from 1:3 to 3:1,
+    its place across and down."""
+    area = ERASED[0] + (ERASED[1] - ERASED[0]) * draws[:, 1]
+    aspect = 3 ** (2 * draws[:, 2] - 1)
+    height, width = (area * aspect).sqrt(), (area / aspect).sqrt()
+
+    def inside(pixels: int, extent: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Which pixels of a side lie in the rectangle: bool [N, pixels]."""
+        centres = (torch.arange(pixels, device=images.device) + 0.5) / pixels
+        start = (place * (1 - extent))[:, None]
+        return (centres >= start) & (centres < start + extent[:, None])
+
+    rows, columns = (inside(images.shape[d], e, draws[:, i]) for d, e, i in ((2, height, 4), (3, width, 3)))
+    erased = rows[:, None, :, None] & columns[:, None, None, :] & (draws[:, 0] < 0.5)[:, None, None, None]
+    return torch.where(erased, torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1), images)
+
+
 def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> torch.Tensor:
-    """Apply an augmentation to float images [N, 3, H, W] in [0, 1] with `draws` [N, DRAWS]."""
+    """Apply an augmentation to float images [N, 3, H, W] in [0, 1] with `draws` as of `epoch_draws`.
+
+    `standard`: flip, rotation, jitter. `strong`: more of these, a window, and erasing.
+    """
     if kind == "none":
         return images
     images = flip(images, draws[:, 0])
-    images = rotate(images, draws[:, 1])
-    return jitter(images, draws[:, 2:])
+    if kind == "standard":
+        return jitter(rotate(images, draws[:, 1]), draws[:, 2:])
+    images = zoom(rotate(images, draws[:, 1], STRONG_ROTATION), draws[:, DRAWS : DRAWS + 3])
+    return erase(jitter(images, draws[:, 2:DRAWS], STRONG_JITTER), draws[:, DRAWS + 3 :])
 
 
 def mixup_draws(

@@ -87,10 +87,19 @@ def train_mode(model: ResNet) -> None:
                 module.train()
 
 
-def parameter_groups(model: ResNet, body_lr: float, head_lr: float) -> list[dict[str, Any]]:
-    """Optimiser groups of the trainable parameters: body and head, each with its learning rate."""
+def parameter_groups(
+    model: ResNet, body_lr: float, head_lr: float, decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Optimiser groups of the trainable parameters: body and head, each with its learning rate.
+
+    `decay` below 1: the body's rate is layer4's, and each part before has `decay` times that of the part
+    after it (discriminative fine-tuning, Howard and Ruder 2018, arXiv 1801.06146).
+    """
+    wanted: list[tuple[str, float, tuple[Part, ...]]] = [("body", body_lr, PARTS[:-1])]
+    if decay < 1:
+        wanted = [(p, body_lr * decay**back, (p,)) for back, p in enumerate(reversed(PARTS[:-1]))]
     groups = []
-    for name, lr, parts in (("body", body_lr, PARTS[:-1]), ("head", head_lr, PARTS[-1:])):
+    for name, lr, parts in (*wanted, ("head", head_lr, PARTS[-1:])):
         parameters = [q for n in parts for m in part(model, n) for q in m.parameters() if q.requires_grad]
         if parameters:
             groups.append({"params": parameters, "lr": lr, "name": name})

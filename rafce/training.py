@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list
 from pydantic import ConfigDict, Field
 from sklearn.metrics import f1_score
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models import ResNet
 
 from rafce import network, processes
@@ -28,6 +29,7 @@ from rafce.console import log, progress, show
 from rafce.dataset import LoadParams, Split
 from rafce.params import Group
 from rafce.streams import stream_seed
+from rafce.targets import log_prior, targets
 
 SCORING_BATCH = 64
 """Images scored at once after each epoch."""
@@ -77,14 +79,25 @@ class TrainParams(OptimisationParams, TrainedParams):
 
 
 class LearningRates(Group):
-    """Learning rates of the body (stem and layers 1-4) and of the head."""
+    """Learning rates of the body (stem and layers 1-4) and of the head; `decay`: of each part of the body,
+    relative to the part after it (`rafce.network.parameter_groups`)."""
 
     body: float = Field(gt=0)
     head: float = Field(gt=0)
+    decay: float = Field(default=1.0, gt=0, le=1)
 
 
 class RunParams(Group):
-    """What makes one training regime different from the others."""
+    """What makes one training regime different from the others. The keys with a default may be left out.
+
+    `epochs`: in place of `train.epochs`. `schedule`: of the learning rates after a linear rise over
+    `warmup_epochs`; `cosine` falls to zero by the last step (Loshchilov and Hutter 2017, arXiv 1608.03983).
+    `ema_decay`: an exponential moving average of the weights, updated after each step, is what is scored and
+    kept; 0 = the weights themselves. `logit_adjustment`: times the logarithm of the classes' shares that is
+    added to the logits in the loss, so that rare classes count (Menon et al. 2021, arXiv 2007.07314).
+    `label_smoothing`: share of the target spread evenly (Szegedy et al. 2016, arXiv 1512.00567).
+    `soft_labels`: share of the target that is what the votes say (`rafce.targets`).
+    """
 
     title: str
     trainable_parts: list[network.Part] = Field(min_length=1)
@@ -92,6 +105,22 @@ class RunParams(Group):
     mixup_alpha: float = Field(ge=0)
     dropout: float = Field(ge=0, lt=1)
     augmentation: Augmentation
+    epochs: int | None = Field(default=None, ge=1)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    logit_adjustment: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    def pace(self, step: int, steps_an_epoch: int, epochs: int) -> float:
+        """By what the learning rates are multiplied at a step, counted from 0 over all epochs."""
+        warm = self.warmup_epochs * steps_an_epoch
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if self.schedule == "constant":
+            return 1.0
+        return (1 + math.cos(math.pi * (step - warm) / (epochs * steps_an_epoch - warm))) / 2
 
 
 @dataclass(frozen=True)
@@ -228,14 +257,20 @@ def fit(
     process. `title`: of the bar that a person at a terminal sees; without one there is none.
 
     Raises:
-        TrainingError: a class without training images, fewer training images than a batch, a loss that is not
-            finite, or too little memory.
+        TrainingError: a class without training images, fewer training images than a batch, a warm-up
+            that never ends, a loss that is not finite, or too little memory.
+        TargetsError: soft labels of images without votes.
         ProcessesError: a batch that the processes cannot share evenly.
         KeyboardInterrupt: Ctrl-C or SIGTERM; where there is one process, after a checkpoint.
     """
     _check_splits(train, val, params)
+    if run.warmup_epochs and run.warmup_epochs >= epochs:
+        raise TrainingError(f"warmup_epochs is {run.warmup_epochs:g} of {epochs} epochs; lower it")
     own = processes.share(params.batch_size, accelerator.num_processes, accelerator.process_index)
-    training = _Training(model, params, run, accelerator, checkpoints)
+    steps = len(train) // params.batch_size
+    training = _Training(
+        model, train, params, run, accelerator, lambda step: run.pace(step, steps, epochs), checkpoints
+    )
     history, first = training.reached.history, accelerator.is_main_process
     log.info(f"{title or 'fit'}: {len(train)} images, {len(val)} for validation, {training.dtype}")
     if history or training.reached.steps:
@@ -247,7 +282,6 @@ def fit(
     sample = torch.randperm(len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "curve")))
     sample = sample[: len(val)].sort().values
 
-    steps = len(train) // params.batch_size
     done = (len(history) * steps + training.reached.steps) * params.batch_size
     # smoothing=0: the time left follows from the mean speed so far, the scoring between epochs included.
     bar = progress(title, epochs * steps * params.batch_size, smoothing=0, initial=done)
@@ -282,7 +316,7 @@ def fit(
                 raise KeyboardInterrupt
     reached = training.reached
     assert reached.selected is not None
-    return Fitted(history, reached.best, reached.selected, network.snapshot(model))
+    return Fitted(history, reached.best, reached.selected, network.snapshot(training.scored_model))
 
 
 class _Training:
@@ -291,15 +325,29 @@ class _Training:
     def __init__(
         self,
         model: ResNet,
+        train: Split,
         params: OptimisationParams,
         run: RunParams,
         accelerator: Accelerator,
+        pace: Callable[[int], float],
         checkpoints: Checkpoints | None,
     ) -> None:
         self.model, self.accelerator, self.checkpoints = model, accelerator, checkpoints
+        self.targets, self.pace = targets(train, run.soft_labels).to(accelerator.device), pace
+        self.label_smoothing, self.steps_an_epoch = run.label_smoothing, len(train) // params.batch_size
+        self.adjustment: torch.Tensor | None = None
+        if run.logit_adjustment:
+            self.adjustment = run.logit_adjustment * log_prior(train).to(accelerator.device)
         self.dtype = resolve_precision(params.precision, accelerator.device)
         network.freeze(model, run.trainable_parts)
-        optimizer = _optimizer(network.parameter_groups(model, run.lr.body, run.lr.head), params)
+        groups = network.parameter_groups(model, run.lr.body, run.lr.head, run.lr.decay)
+        self.rates = [group["lr"] for group in groups]
+        optimizer = _optimizer(groups, params)
+        self.average: AveragedModel | None = None
+        if run.ema_decay:
+            self.average = AveragedModel(
+                model, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True
+            )
         found = [checkpoints.newest() if checkpoints and accelerator.is_main_process else None]
         if accelerator.num_processes > 1:  # the others may be on machines that do not see the folder
             broadcast_object_list(found)
@@ -307,6 +355,8 @@ class _Training:
         if state is not None:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
         self.parallel, self.optimizer = accelerator.prepare(model, optimizer)
         self.reached = Reached([])
         if state is not None:
@@ -316,16 +366,28 @@ class _Training:
                 accelerator.scaler.load_state_dict(state["scaler"])
         self._saved = time.monotonic()
 
+    @property
+    def scored_model(self) -> nn.Module:
+        """What validation sees and the outs keep: the network, or the average of its weights."""
+        return self.model if self.average is None else self.average.module
+
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
         """One update; images float [n, 3, H, W], normalised; targets [n, C]. The loss of this process."""
-        logits = self.parallel(images)
-        loss = F.cross_entropy(logits.float(), targets)
+        factor = self.pace(len(self.reached.history) * self.steps_an_epoch + self.reached.steps)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        logits = self.parallel(images).float()
+        if self.adjustment is not None:
+            logits = logits + self.adjustment
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):
             raise self._not_finite(f"the loss is {value}")
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.reached.loss += value
         self.reached.steps += 1
         return value
@@ -333,7 +395,7 @@ class _Training:
     def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
         """End an epoch: score clean images, and keep the weights where they are the best so far."""
         if self.accelerator.num_processes > 1:  # each has batch-norm statistics of its own; the first's count
-            for buffer in self.model.buffers():
+            for buffer in self.scored_model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         train_logits, val_logits = self._logits(train, sample), self._logits(val, torch.arange(len(val)))
         val_loss = F.cross_entropy(val_logits, val.labels).item()
@@ -361,7 +423,7 @@ class _Training:
         reached.history.append(epoch)
         reached.steps, reached.loss = 0, 0.0
         if better:
-            reached.selected = network.snapshot(self.model)
+            reached.selected = network.snapshot(self.scored_model)
         return epoch
 
     def seconds_unsaved(self) -> float:
@@ -380,11 +442,12 @@ class _Training:
         if not all(p.isfinite().all() for p in self.model.parameters()):
             raise self._not_finite("a weight is not finite")
         scaler, reached = self.accelerator.scaler, self.reached
-        just_selected = reached.steps == 0 and reached.best is reached.history[-1]
+        just_selected = self.average is None and reached.steps == 0 and reached.best is reached.history[-1]
         state = {
             # The same tensors twice are stored once.
             "model": reached.selected if just_selected else self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else {},
             "scaler": scaler.state_dict() if scaler is not None else {},
             "history": [asdict(epoch) for epoch in reached.history],
             "selected": reached.selected,
@@ -399,7 +462,12 @@ class _Training:
         start = self.accelerator.process_index * each
         logits = torch.zeros(len(rows), len(split.classes))
         own = predict_logits(
-            self.model, split, rows[start : start + each], SCORING_BATCH, self.accelerator.device, self.dtype
+            self.scored_model,
+            split,
+            rows[start : start + each],
+            SCORING_BATCH,
+            self.accelerator.device,
+            self.dtype,
         )
         logits[start : start + each] = own
         return self._of_all(logits, "sum")
@@ -478,16 +546,16 @@ def _batches(
     device, head, size = training.accelerator.device, training.model.fc, params.batch_size
     generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     order = torch.randperm(len(train), generator=generator)
-    draws = epoch_draws(seed, epoch, len(train))
+    draws = epoch_draws(seed, epoch, len(train), run.augmentation)
     for step in range(training.reached.steps, len(train) // size):
         batch = order[step * size : (step + 1) * size]
         head.keep = network.dropout_draws(seed, epoch, step, size, head)[own].to(device)
 
         def prepared(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            """Augmented images and one-hot labels of some places in the batch."""
+            """Augmented images and the targets of some places in the batch."""
             rows = batch[places]  # noqa: B023 - called within this step
             images = augment(to_float(train.take(rows).to(device)), draws[rows].to(device), run.augmentation)
-            return images, F.one_hot(train.labels[rows], len(train.classes)).float().to(device)
+            return images, training.targets[rows.to(device)]
 
         places = torch.arange(size)[own]
         if run.mixup_alpha == 0:

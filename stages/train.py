@@ -64,7 +64,7 @@ def main(values: dict[str, Any], name: str) -> None:
             run,
             values["seed"],
             accelerator,
-            train.epochs,
+            run.epochs or train.epochs,
             on_epoch,
             f"train {name}",
             checkpoints,

@@ -8,12 +8,11 @@ OUT/report.md, scores.csv and curve.png. Exit statuses as of `tools.repeats`.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib
 
@@ -90,8 +89,13 @@ def power_law(images: Sequence[int], errors: Sequence[float], asked: Sequence[in
     )
 
 
-def planned(fractions: Sequence[float], seeds: Sequence[int]) -> list[Repeat]:
-    """Every fraction with every seed.
+def planned(
+    fractions: Sequence[float],
+    seeds: Sequence[int],
+    changes: Sequence[str] = (),
+    runs: dict[str, Any] | None = None,
+) -> list[Repeat]:
+    """Every fraction with every seed; `changes`, `runs` as of `tools.repeats.planned`.
 
     Raises:
         RepeatsError: fewer than three fractions, one outside (0, 1], or one twice.
@@ -103,17 +107,10 @@ def planned(fractions: Sequence[float], seeds: Sequence[int]) -> list[Repeat]:
     return [
         one
         for fraction in fractions
-        for one in repeats.planned(seeds, [], [f"train.fraction={fraction}"], f"curve-{fraction:g}")
+        for one in repeats.planned(
+            seeds, [], [*changes, f"train.fraction={fraction}"], f"curve-{fraction:g}", runs
+        )
     ]
-
-
-def with_sizes(root: Path, frame: pd.DataFrame, commits: dict[str, str]) -> pd.DataFrame:
-    """`frame` of `repeats.scores` with `images`, the number that each was trained on."""
-    sizes = []
-    for experiment, run in zip(frame["experiment"], frame["run"], strict=True):
-        scored = json.loads(git(root, "show", f"{commits[experiment]}:metrics/runs/{run}.json"))
-        sizes.append(scored["selected"]["train"]["images"])
-    return frame.assign(images=sizes)
 
 
 def laws(frame: pd.DataFrame) -> dict[str, Law]:
@@ -201,21 +198,24 @@ def main() -> int:
     )
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.125, 0.25, 0.5, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    repeats.add_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("learning_curve"))
     arguments = parser.parse_args()
     root = Path.cwd()
     try:
-        experiments = planned(arguments.fractions, arguments.seeds)
+        blocks = repeats.chosen_runs(repeats.values_at(root, "HEAD"), arguments.runs)
+        experiments = planned(arguments.fractions, arguments.seeds, arguments.set, blocks)
+        stages = [repeats.SCORES] if arguments.scores_only else []
         commits = repeats.run(
-            root, experiments, arguments.jobs, arguments.out, lambda x: print(x, flush=True)
+            root, experiments, arguments.jobs, arguments.out, lambda x: print(x, flush=True), stages
         )
-        frame = with_sizes(root, repeats.scores(root, experiments, commits), commits)
+        frame = repeats.scores(root, experiments, commits)
         failed = [one.name for one in experiments if one.name not in commits]
         fractions, seeds = (
             " ".join(f"{x:g}" for x in given) for given in (arguments.fractions, arguments.seeds)
         )
         command = f'make learning-curve FRACTIONS="{fractions}" SEEDS="{seeds}"'
+        command = " ".join([command, *repeats.typed(arguments)])
         text = report(frame, command, git(root, "rev-parse", "HEAD").decode().strip(), failed)
         outs.write_text(arguments.out / "report.md", text)
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))

@@ -28,6 +28,8 @@ METRICS: Final = {
 }
 TESTED: Final = ("val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1")
 """By which runs are compared."""
+LEVEL: Final = 0.05
+"""At which a comparison named in advance is decided."""
 ORIGINAL: Final = ("run1", "run2", "run3")
 """The original's order, by validation accuracy: 43, 36 and 31 %."""
 
@@ -95,14 +97,49 @@ def in_original_order(frame: pd.DataFrame) -> tuple[int, int] | None:
     return int(((one > two) & (two > three)).sum()), len(table)
 
 
+def in_advance(frame: pd.DataFrame, first: str, second: str, metric: str) -> str:
+    """The comparison that was named before the numbers were there, as a sentence.
+
+    Raises:
+        ValueError: a run or metric that the scores do not have.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"{metric} is no metric; it may be {', '.join(METRICS)}")
+    table = frame.pivot(index="experiment", columns="run", values=metric)
+    if missing := [run for run in (first, second) if run not in table]:
+        raise ValueError(f"{missing[0]} is none of the runs {', '.join(map(str, table))}")
+    found = next(
+        pair
+        for pair in pairs(frame[frame["run"].isin([first, second])], metric)
+        if {pair["first"], pair["second"]} == {first, second}
+    )
+    difference, sign = found["difference"], 1 if found["first"] == first else -1
+    low, high = sorted(sign * limit for limit in difference.interval)
+    wins = found["wins"] if sign == 1 else found["losses"]
+    p = found["p"]
+    verdict = "no difference beyond chance"
+    if p is not None and p < LEVEL:
+        verdict = f"**{first if sign * difference.mean > 0 else second} is better**"
+    by = with_interval(sign * difference.mean, (low, high), metric, "+")
+    return (
+        f"Named in advance: {first} less {second}, {METRICS[metric]}: {by}, {first} better in {wins} of "
+        f"{len(table)}; paired t test, {_p(p)}: {verdict}."
+    )
+
+
 def report(
-    frame: pd.DataFrame, thresholds: DiagnosisParams, command: str, commit: str, failed: Sequence[str]
+    frame: pd.DataFrame,
+    thresholds: DiagnosisParams,
+    command: str,
+    commit: str,
+    failed: Sequence[str],
+    named_in_advance: Sequence[str] | None = None,
 ) -> str:
     """The report as Markdown.
 
     Args:
         frame: as of `tools.repeats.scores`. command: what makes it anew. commit: of code and data.
-        failed: experiments without scores.
+        failed: experiments without scores. named_in_advance: as of `in_advance`.
     """
     experiments = frame.drop_duplicates("experiment")
     several_data = experiments.data_seed.nunique() > 1
@@ -126,6 +163,8 @@ def report(
     ]
     if failed:
         lines += [f"**Failed and left out: {', '.join(failed)}** (`dvc queue logs NAME`).", ""]
+    if named_in_advance:
+        lines += [in_advance(frame, *named_in_advance), ""]
     lines += ["![Each seed, mean and interval by run](repeats.png)", "", "## Each run", ""]
     lines += [
         "| run | metric | mean (95% interval) | standard deviation | lowest to highest |",
@@ -137,8 +176,8 @@ def report(
             if len(values) < 2:
                 continue
             one = spread(values.tolist())
-            cells = [_ci(one.mean, one.interval, metric), _shown(one.deviation, metric)]
-            cells.append(f"{_shown(values.min(), metric)} to {_shown(values.max(), metric)}")
+            cells = [with_interval(one.mean, one.interval, metric), shown(one.deviation, metric)]
+            cells.append(f"{shown(values.min(), metric)} to {shown(values.max(), metric)}")
             lines.append(f"| {run} | {title} | " + " | ".join(cells) + " |")
     lines += ["", "## Run against run, seed by seed", ""]
     lines += [
@@ -148,11 +187,11 @@ def report(
     for metric in TESTED:
         for pair in pairs(frame, metric):
             difference = pair["difference"]
+            p = _p(pair["p"]).removeprefix("p").removeprefix(":").removeprefix(" = ").strip()
             counts = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
-            p = "-" if pair["p"] is None else "< 0.001" if pair["p"] < 0.001 else f"{pair['p']:.3f}"
             lines.append(
                 f"| {pair['first']}, {pair['second']} | {METRICS[metric]} | {counts} | "
-                f"{_ci(difference.mean, difference.interval, metric, '+')} | {p} |"
+                f"{with_interval(difference.mean, difference.interval, metric, '+')} | {p} |"
             )
     lines += ["", "Paired t test over seeds; Holm's adjustment over the pairs of a metric.", ""]
     ordered = in_original_order(frame)
@@ -208,10 +247,16 @@ def png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _shown(value: float, metric: str, sign: str = "") -> str:
+def _p(p: float | None) -> str:
+    return "p: -" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def shown(value: float, metric: str, sign: str = "") -> str:
+    """A score or a difference of two, as reports print it: accuracies in points, macro-F1 as it is."""
     return f"{value:{sign}.3f}" if metric.endswith("f1") else f"{100 * value:{sign}.1f}"
 
 
-def _ci(value: float, limits: tuple[float, float], metric: str, sign: str = "") -> str:
-    low, high = (_shown(limit, metric, sign) for limit in limits)
-    return f"{_shown(value, metric, sign)} ({low} to {high})"
+def with_interval(value: float, limits: tuple[float, float], metric: str, sign: str = "") -> str:
+    """The same with its 95 % limits."""
+    low, high = (shown(limit, metric, sign) for limit in limits)
+    return f"{shown(value, metric, sign)} ({low} to {high})"

@@ -1,6 +1,7 @@
 """The study over several seeds, as DVC experiments through DVC's queue, and a report of how far it moves.
 
 Usage: python -m tools.repeats --seeds 0 1 2 3 4 [--data-seeds 0 1] [--set KEY=VALUE --name NAME] [--jobs 2]
+       python -m tools.repeats --runs run1 run4 --named-in-advance run4 run1 test_macro_f1 --scores-only
 
 Each seed is an experiment of its own, `repeat-<seed>` in `dvc exp show`. Run again, it goes on: an experiment
 counts as finished, whatever its name, where code, pipeline, data and params are those of HEAD with the seed,
@@ -27,13 +28,20 @@ import psutil
 
 from rafce import outs, params
 from rafce.diagnosis import DiagnosisParams
+from rafce.taxonomy import SPLITS
 from tools import over_seeds
 from tools.committed import CommittedError, git
 
 PARAMS = "params.yaml"
-SUMMARY = "metrics/summary.json"
+FURTHER = "further_runs"
+"""Group of params.yaml with the runs that the study leaves out."""
+METRICS = "metrics/runs/{run}.json"
+SCORES = "evaluate"
+"""The stages that make METRICS."""
 DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
 """With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
+STOP_SECONDS = 180.0
+"""Within which what is told to stop does."""
 SHOW_SECONDS = 60.0
 """After which a look at the queue hangs: DVC's does now and then, beside a worker that begins."""
 POLL_SECONDS = 30.0
@@ -46,28 +54,45 @@ class RepeatsError(RuntimeError):
 
 @dataclass(frozen=True)
 class Repeat:
-    """One experiment: its name and what it changes in params.yaml, by dotted key."""
+    """One experiment: its name and what it changes in params.yaml, by dotted key.
+
+    `runs`: the blocks that stand under `runs` in it, by name; None: those of params.yaml.
+    """
 
     name: str
     seed: int
     data_seed: int | None
     overrides: tuple[tuple[str, Any], ...]
+    runs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """An experiment in DVC's queue. `state`: queued, running or failed; `alive`: its process exists."""
+    """An experiment in DVC's queue. `state`: queued, running or failed; `pid`: of its process, None before it
+    begins; `alive`: that process exists."""
 
     name: str
     state: str
     task: str
+    pid: int | None
     alive: bool
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of it runs or will."""
+        return self.state == "failed" or (self.state == "running" and self.pid is not None and not self.alive)
 
 
 def planned(
-    seeds: Sequence[int], data_seeds: Sequence[int], changes: Sequence[str], name: str
+    seeds: Sequence[int],
+    data_seeds: Sequence[int],
+    changes: Sequence[str],
+    name: str,
+    runs: dict[str, Any] | None = None,
 ) -> list[Repeat]:
     """The experiments: every training seed with every data seed, where such are given.
+
+    `runs`: the blocks of the runs that each has; None: those of the study.
 
     Raises:
         RepeatsError: a change that is no `key=value`, a seed twice.
@@ -88,7 +113,30 @@ def planned(
             if data_seed is not None:
                 own.append(("data.synthetic.seed", data_seed))
                 suffix += f"-data-{data_seed}"
-            found.append(Repeat(f"{name}-{suffix}", seed, data_seed, (*common, *own)))
+            found.append(Repeat(f"{name}-{suffix}", seed, data_seed, (*common, *own), runs))
+    return found
+
+
+def chosen_runs(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """The blocks of these runs, from `runs` and `further_runs` of params.yaml; None for no names.
+
+    Raises:
+        RepeatsError: a name that stands in neither, or a block that is not valid.
+    """
+    blocks = values["runs"] | (values.get(FURTHER) or {})
+    if unknown := [name for name in names if name not in blocks]:
+        raise RepeatsError(
+            f"{unknown[0]} is no run of {PARAMS}; it has {', '.join(blocks)}, under runs and {FURTHER}"
+        )
+    return {name: blocks[name] for name in names} or None
+
+
+def leaves(block: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of nested dicts by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in block.items():
+        name = f"{prefix}.{key}"
+        found |= leaves(value, name) if isinstance(value, dict) else {name: value}
     return found
 
 
@@ -99,6 +147,8 @@ def with_overrides(values: dict[str, Any], repeat: Repeat) -> dict[str, Any]:
         RepeatsError: a key that params.yaml does not have.
     """
     values = copy.deepcopy(values)
+    if repeat.runs is not None:
+        values["runs"] = copy.deepcopy(repeat.runs)
     for key, value in repeat.overrides:
         *groups, last = key.split(".")
         node: Any = values
@@ -191,8 +241,8 @@ def tasks(root: Path) -> list[Task]:
             local = executor.get("local") or {}
             state = executor.get("state")
             if state in ("queued", "running", "failed"):
-                task = local.get("task_id") or ""
-                found.append(Task(experiment["name"], state, task, _alive(local.get("pid"), task)))
+                task, pid = local.get("task_id") or "", local.get("pid")
+                found.append(Task(experiment["name"], state, task, pid, _alive(pid, task)))
     return found
 
 
@@ -214,10 +264,25 @@ def _alive(pid: int | None, task: str) -> bool:
         return False
 
 
-def enqueue(root: Path, repeats: Sequence[Repeat], jobs: int) -> None:
+def options(values: dict[str, Any], repeat: Repeat) -> list[str]:
+    """Of `dvc exp run`, which make `values` of params.yaml those of the experiment."""
+    changes = []
+    if repeat.runs is not None:
+        changes += [f"~runs.{name}" for name in values["runs"] if name not in repeat.runs]
+        there = leaves(values["runs"], "runs")
+        wanted = leaves(repeat.runs, "runs")
+        changes += [f"~{key}" for key in there if key.split(".")[1] in repeat.runs and key not in wanted]
+        changes += [
+            f"++{key}={json.dumps(value)}" for key, value in wanted.items() if there.get(key) != value
+        ]
+    changes += [f"{key}={json.dumps(value)}" for key, value in repeat.overrides]
+    return [part for change in changes for part in ("-S", change)]
+
+
+def enqueue(root: Path, repeats: Sequence[Repeat], jobs: int, stages: Sequence[str] = ()) -> None:
     """Put experiments into DVC's queue and start its workers. Those that run already are left alone; what
-    failed, was cut off or only waits is put in anew."""
-    running = set()
+    failed, was cut off or only waits is put in anew. `stages`: what they run; all where none is named."""
+    running, values = set(), values_at(root, "HEAD")
     for task in tasks(root):
         if task.name not in {r.name for r in repeats}:
             continue
@@ -229,18 +294,21 @@ def enqueue(root: Path, repeats: Sequence[Repeat], jobs: int) -> None:
         dvc(root, "queue", "remove", task.task)
     for repeat in repeats:
         if repeat.name not in running:
-            changes = [f"{key}={json.dumps(value)}" for key, value in repeat.overrides]
-            options = [part for change in changes for part in ("-S", change)]
-            dvc(root, "exp", "run", "--queue", "--name", repeat.name, *options)
+            dvc(root, "exp", "run", "--queue", "--name", repeat.name, *options(values, repeat), *stages)
     dvc(root, "queue", "start", "--jobs", str(jobs))
 
 
 def run(
-    root: Path, repeats: Sequence[Repeat], jobs: int, out: Path, show: Callable[[str], None]
+    root: Path,
+    repeats: Sequence[Repeat],
+    jobs: int,
+    out: Path,
+    show: Callable[[str], None],
+    stages: Sequence[str] = (),
 ) -> dict[str, str]:
     """Run the experiments that are not finished, and wait. The commits of all that are, by name.
 
-    `out`: the folder of the report, which may differ from HEAD's.
+    `out`: the folder of the report, which may differ from HEAD's. `stages`: as of `enqueue`.
 
     Raises:
         RepeatsError: changes that are not committed, or DVC's own complaint.
@@ -256,7 +324,7 @@ def run(
         return done
     gone: set[str] = set()
     try:
-        enqueue(root, missing, jobs)
+        enqueue(root, missing, jobs, stages)
         while missing:
             time.sleep(POLL_SECONDS)
             now = finished(root, missing)
@@ -267,9 +335,7 @@ def run(
             if not missing:
                 break
             # Twice in a row: a process that has just ended is about to be recorded.
-            idle = {
-                t.name for t in tasks(root) if t.state == "failed" or (t.state == "running" and not t.alive)
-            }
+            idle = {t.name for t in tasks(root) if t.ended}
             for repeat in [r for r in missing if r.name in idle & gone]:
                 show(f"{repeat.name} failed; what it said: dvc queue logs {repeat.name}")
                 missing.remove(repeat)
@@ -282,26 +348,68 @@ def run(
 
 
 def stop(root: Path, repeats: Sequence[Repeat]) -> None:
-    """End these experiments, waiting and running; others in the queue are left alone."""
-    names = {r.name for r in repeats}
-    while own := [t for t in tasks(root) if t.name in names and (t.state == "queued" or t.alive)]:
-        for state, action in (("queued", "remove"), ("running", "kill")):
-            if ended := [t.task for t in own if t.state == state]:
-                dvc(root, "queue", action, *ended)
-        time.sleep(1)  # a worker may just have taken one that waited
+    """End these experiments, waiting and running; others in the queue are left alone.
+
+    Raises:
+        RepeatsError: one of them still runs after STOP_SECONDS.
+    """
+    names, begun, quiet = {r.name for r in repeats}, time.monotonic(), 0
+    while quiet < 2:  # one that a worker takes while DVC looks is neither waiting nor running to it
+        own = [t for t in tasks(root) if t.name in names and not t.ended]
+        quiet = 0 if own else quiet + 1
+        if own and time.monotonic() - begun > STOP_SECONDS:
+            raise RepeatsError(f"{own[0].name} does not stop; end it yourself: dvc queue kill {own[0].name}")
+        for one in own:
+            # It may have ended, or begun, since DVC was asked; then the next look tells.
+            with contextlib.suppress(RepeatsError):
+                if one.state == "queued":
+                    dvc(root, "queue", "remove", one.task)
+                elif one.alive:
+                    dvc(root, "queue", "kill", one.task)
+        time.sleep(1)
 
 
 def scores(root: Path, repeats: Sequence[Repeat], commits: dict[str, str]) -> pd.DataFrame:
     """Scores of the finished experiments, a row for each and each run: `experiment`, `seed`, `data_seed`,
-    `run`, and the metrics of metrics/summary.json."""
+    `run`, accuracy and macro-F1 of each split at the selected epoch (`val_macro_f1`), and the number of
+    training `images`."""
     rows = []
     for repeat in repeats:
-        if repeat.name in commits:
-            summary = json.loads(git(root, "show", f"{commits[repeat.name]}:{SUMMARY}"))
-            for name, metrics in summary.items():
-                own = {"experiment": repeat.name, "seed": repeat.seed, "data_seed": repeat.data_seed}
-                rows.append({**own, "run": name, **metrics})
+        if repeat.name not in commits:
+            continue
+        commit = commits[repeat.name]
+        for name in values_at(root, commit)["runs"]:
+            selected = json.loads(git(root, "show", f"{commit}:{METRICS.format(run=name)}"))["selected"]
+            own = {"experiment": repeat.name, "seed": repeat.seed, "data_seed": repeat.data_seed, "run": name}
+            metrics = {
+                f"{split}_{metric}": selected[split][metric]
+                for split in SPLITS
+                for metric in ("accuracy", "macro_f1")
+            }
+            rows.append({**own, "images": selected["train"]["images"], **metrics})
     return pd.DataFrame(rows)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that runs experiments takes."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them")
+    parser.add_argument(
+        "--runs", nargs="+", default=[], help=f"blocks under runs and {FURTHER}; else those under runs"
+    )
+    parser.add_argument("--scores-only", action="store_true", help="no maps, comparisons, report of each")
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+
+
+def typed(arguments: argparse.Namespace) -> list[str]:
+    """The variables of `make` that stand for the arguments of `add_arguments` which decide the numbers."""
+    words = []
+    if arguments.runs:
+        words.append(f'RUNS="{" ".join(arguments.runs)}"')
+    if arguments.set:
+        words.append(f'SET="{" ".join(arguments.set)}"')
+    if arguments.scores_only:
+        words.append("SCORES_ONLY=1")
+    return words
 
 
 def main() -> int:
@@ -310,24 +418,32 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of training (`seed`)")
     parser.add_argument("--data-seeds", type=int, nargs="+", default=[], help="of the synthetic faces, too")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all of them")
     parser.add_argument("--name", default="repeat", help="what the experiments are called")
-    parser.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    parser.add_argument(
+        "--named-in-advance",
+        nargs=3,
+        metavar=("FIRST", "SECOND", "METRIC"),
+        help="the one comparison that decides: it comes first, its p is not adjusted for the others",
+    )
+    add_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("repeats"))
     arguments = parser.parse_args()
     root = Path.cwd()
     try:
-        repeats = planned(arguments.seeds, arguments.data_seeds, arguments.set, arguments.name)
-        commits = run(root, repeats, arguments.jobs, arguments.out, lambda line: print(line, flush=True))
+        blocks = chosen_runs(values_at(root, "HEAD"), arguments.runs)
+        repeats = planned(arguments.seeds, arguments.data_seeds, arguments.set, arguments.name, blocks)
+        stages = [SCORES] if arguments.scores_only else []
+        commits = run(
+            root, repeats, arguments.jobs, arguments.out, lambda line: print(line, flush=True), stages
+        )
         if len(commits) < 2:
             raise RepeatsError(f"{len(commits)} finished: a spread needs two")
         frame = scores(root, repeats, commits)
         thresholds = params.read(root / PARAMS, {"diagnosis": DiagnosisParams})["diagnosis"]
         command = f"make repeats {_as_typed(arguments)}"
         failed = [r.name for r in repeats if r.name not in commits]
-        text = over_seeds.report(
-            frame, thresholds, command, git(root, "rev-parse", "HEAD").decode().strip(), failed
-        )
+        head = git(root, "rev-parse", "HEAD").decode().strip()
+        text = over_seeds.report(frame, thresholds, command, head, failed, arguments.named_in_advance)
         outs.write_text(arguments.out / "report.md", text)
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
         outs.write_bytes(arguments.out / "repeats.png", over_seeds.picture(frame))
@@ -345,11 +461,11 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     words = [f'SEEDS="{" ".join(map(str, arguments.seeds))}"']
     if arguments.data_seeds:
         words.append(f'DATA_SEEDS="{" ".join(map(str, arguments.data_seeds))}"')
-    if arguments.set:
-        words.append(f'SET="{" ".join(arguments.set)}"')
     if arguments.name != "repeat":
         words.append(f"NAME={arguments.name}")
-    return " ".join(words)
+    if arguments.named_in_advance:
+        words.append(f'IN_ADVANCE="{" ".join(arguments.named_in_advance)}"')
+    return " ".join([*words, *typed(arguments)])
 
 
 if __name__ == "__main__":
