@@ -159,3 +159,57 @@ def test_mixup_repeats_for_a_step_and_differs_between_steps_epochs_and_seeds() -
     assert torch.equal(mix()[1], first)
     for other in ({"step": 1}, {"epoch": 2}, {"seed": 1}):
         assert not torch.equal(mix(**other)[1], first)
+
+
+def test_a_zoomed_image_is_the_window_that_its_draws_name() -> None:
+    across = torch.linspace(0, 1, 101).expand(3, 1, 101, 101)
+    draws = torch.tensor([[0.0, 0.9, 0.1], [1.0, 0.0, 0.5], [1.0, 1.0, 0.5]])
+    whole, left, right = augment.zoom(across, draws)[:, 0, 50]
+    assert torch.allclose(whole, across[0, 0, 0], atol=1e-5), (
+        "a window of all of it, wherever it is said to be"
+    )
+    assert (left[0].item(), left[-1].item()) == pytest.approx((0, 0.75), abs=0.01)
+    assert (right[0].item(), right[-1].item()) == pytest.approx((0.25, 1), abs=0.01)
+    down = augment.zoom(across.transpose(2, 3), torch.tensor([[1.0, 0.5, 1.0]] * 3))[0, 0, :, 50]
+    assert (down[0].item(), down[-1].item()) == pytest.approx((0.25, 1), abs=0.01)
+
+
+def test_every_second_image_loses_a_rectangle_of_the_size_and_at_the_place_of_its_draws() -> None:
+    white = torch.ones(4, 3, 100, 100)
+    draws = torch.tensor(
+        [
+            [0.5, 0.5, 0.5, 0.5, 0.5],
+            [0.1, 0.0, 0.5, 0.0, 0.0],
+            [0.1, 1.0, 0.5, 1.0, 1.0],
+            [0.1, 1.0, 1.0, 0.0, 0.0],
+        ]
+    )
+    erased = (augment.erase(white, draws) != 1).all(1)
+    low, high = augment.ERASED
+    assert erased.float().mean((1, 2)).tolist() == pytest.approx([0, low, high, high], abs=0.01)
+    assert erased[1, 0, 0]
+    assert erased[2, -1, -1]
+    rows, columns = erased[3].any(1).sum().item(), erased[3].any(0).sum().item()
+    assert rows / columns == pytest.approx(3, rel=0.05)
+    assert torch.allclose(augment.erase(white, draws)[1, :, 0, 0], torch.tensor(MEAN))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_strong_augmentation_keeps_shape_and_range_and_is_each_images_own(seed: int, level: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.cat([torch.rand(3, 3, 9, 9, generator=generator), torch.full((1, 3, 9, 9), level)])
+    draws = torch.rand(4, augment.STRONG_DRAWS, generator=generator)
+    changed = augment.augment(images, draws, "strong")
+    assert changed.shape == images.shape
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    order = torch.tensor([2, 0])
+    assert torch.allclose(augment.augment(images[order], draws[order], "strong"), changed[order], atol=1e-6)
+
+
+def test_strong_draws_begin_with_those_of_the_standard_augmentation() -> None:
+    strong = augment.epoch_draws(0, 1, 50, "strong")
+    assert strong.shape == (50, augment.STRONG_DRAWS)
+    assert torch.equal(strong[:, :DRAWS], augment.epoch_draws(0, 1, 50))
+    assert len(strong.unique()) == strong.numel()

@@ -333,7 +333,8 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(
         loss = real(self, *batch)
         if len(self.reached.history) == 1 and self.reached.steps == 2:
             with torch.no_grad():
-                self.model.fc.weight[0, 0] = float("inf")
+                for network_at_work in (self.model, self.scored_model):
+                    network_at_work.fc.weight[0, 0] = float("inf")
         return loss
 
     monkeypatch.setattr(training._Training, "step", ruining)

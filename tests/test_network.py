@@ -108,6 +108,16 @@ def test_every_trainable_parameter_is_optimised_once_at_the_rate_of_its_part(
     network.freeze(model, PARTS)
 
 
+def test_earlier_parts_learn_more_slowly_where_rates_decay(model: ResNet) -> None:
+    network.freeze(model, ["layer2", "layer3", "layer4", "head"])
+    groups = network.parameter_groups(model, body_lr=1e-3, head_lr=1e-2, decay=0.5)
+    rates = {group["name"]: group["lr"] for group in groups}
+    assert rates == {"layer4": 1e-3, "layer3": 5e-4, "layer2": 2.5e-4, "head": 1e-2}
+    parameters = [id(p) for group in groups for p in group["params"]]
+    assert sorted(parameters) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+    network.freeze(model, PARTS)
+
+
 def test_a_frozen_head_does_not_drop_and_a_trained_one_does() -> None:
     model = network.build(4, 0.5, seed=0)
     network.freeze(model, ["layer4"])

@@ -1,11 +1,13 @@
 """Repeats through DVC's own queue, of a study of a second: finished, cut off, failed, foreign experiments."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -26,20 +28,32 @@ if values["seed"] == 2 and "HASTE" not in os.environ:
 if values["seed"] == 13:
     sys.exit("unlucky")
 draw = random.Random(values["seed"])
-scores = {f"run{i}": {"val_accuracy": draw.random(), "test_accuracy": draw.random(), "train_accuracy": 0.5,
-                      "val_macro_f1": draw.random(), "test_macro_f1": draw.random()} for i in (1, 2)}
-pathlib.Path("metrics").mkdir(exist_ok=True)
-pathlib.Path("metrics/summary.json").write_text(json.dumps(scores))
+folder = pathlib.Path("metrics/runs")
+folder.mkdir(parents=True, exist_ok=True)
+for name, run in values["runs"].items():
+    bonus = run.get("bonus", 0)
+    score = lambda: {"accuracy": draw.random() + bonus, "macro_f1": draw.random(), "images": 100}
+    selected = {split: score() for split in ("train", "val", "test")}
+    (folder / f"{name}.json").write_text(json.dumps({"selected": selected}))
 """
 PIPELINE = """
 stages:
-  best:
+  evaluate:
     cmd: python stages/best.py
     deps: [stages/best.py]
-    params: [seed, seconds]
-    metrics:
-      - metrics/summary.json: {cache: false}
+    params: [seed, seconds, runs]
+    outs:
+      - metrics/runs: {cache: false}
+  report:
+    cmd: echo all > whole.txt
+    deps: [metrics/runs]
+    outs:
+      - whole.txt: {cache: false}
 """
+RUNS = {"run1": {"title": "One"}, "run2": {"title": "Two", "lr": {"body": 1e-4, "decay": 0.5}}}
+FURTHER = {
+    "run4": {"title": "Four: more, and better", "lr": {"body": 1e-4}, "bonus": 5, "parts": ["stem", "head"]}
+}
 THRESHOLDS = yaml.safe_load((ROOT / "params.yaml").read_text())["diagnosis"]
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -56,7 +70,8 @@ class Tiny:
         (folder / "stages").mkdir()
         (folder / "stages/best.py").write_text(STAGE)
         (folder / "dvc.yaml").write_text(PIPELINE)
-        params = {"seed": 0, "seconds": seconds, "diagnosis": THRESHOLDS}
+        params = {"seed": 0, "seconds": seconds, "diagnosis": THRESHOLDS, "runs": RUNS}
+        params["further_runs"] = FURTHER
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         self.do("git", "init", "-q")
         self.do("git", "config", "user.name", "test")
@@ -100,6 +115,16 @@ class Tiny:
                 found.append(process)
         return found
 
+    def seeds_at_work(self) -> list[int]:
+        """Of the experiments whose stage runs."""
+        found = []
+        for process in self.processes():
+            if "stages/best.py" in (process.info["cmdline"] or []):
+                with contextlib.suppress(OSError):  # it has ended
+                    values = yaml.safe_load((Path(process.info["cwd"]) / "params.yaml").read_text())
+                    found.append(values["seed"])
+        return found
+
 
 def until(condition: Callable[[], bool]) -> None:
     begun = time.monotonic()
@@ -120,6 +145,8 @@ def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
     assert (tmp_path / "repeats/repeats.png").stat().st_size > 5000
     scores = (tmp_path / "repeats/scores.csv").read_bytes()
     assert scores.count(b"\n") == 5
+
+    assert study.do("git", "show", f"{commits(study)[0]}:whole.txt") == "all\n", "the whole study"
 
     code, _, error = study.repeat("--seeds", "0", "1", "--set", "seconds=1")
     assert code == 2
@@ -142,18 +169,15 @@ def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
 def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) -> None:
     study = Tiny(tmp_path, seconds=600)
 
-    def second_runs() -> bool:  # it alone takes longer than a moment
-        return any(
-            "stages/best.py" in (p.info["cmdline"] or []) and time.time() - p.info["create_time"] > 3
-            for p in study.processes()
-        )
+    def second_runs() -> bool:
+        return any(seed == 2 for seed in study.seeds_at_work())
 
     process = study.start("--seeds", "1", "2", "3")
     until(second_runs)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=200)
     assert process.returncode == 130
-    until(lambda: not any("stages/best.py" in (p.info["cmdline"] or []) for p in study.processes()))
+    until(lambda: not study.seeds_at_work())
     assert repeats.tasks(tmp_path) == [] or {t.state for t in repeats.tasks(tmp_path)} == {"failed"}
 
     process = study.start("--seeds", "1", "2", "3")
@@ -170,6 +194,53 @@ def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) ->
     assert (code, error) == (0, ""), out
     assert "1 of 3 finished before" in out
     assert "# Over 3 seeds" in (tmp_path / "repeats/report.md").read_text()
+
+
+def test_chosen_runs_are_scored_alone_and_one_comparison_is_named_in_advance(tmp_path: Path) -> None:
+    study = Tiny(tmp_path)
+    arguments = ["--seeds", "0", "1", "3", "--runs", "run1", "run4", "--scores-only", "--name", "answer"]
+    code, _, error = study.repeat(*arguments, "--named-in-advance", "run4", "run1", "test_accuracy")
+    assert (code, error) == (0, "")
+    values = yaml.safe_load(study.do("git", "show", f"{commits(study)[0]}:params.yaml"))
+    assert values["runs"] == {"run1": RUNS["run1"], "run4": FURTHER["run4"]}
+    report = (tmp_path / "repeats/report.md").read_text()
+    assert "Named in advance: run4 less run1, test accuracy, %: +" in report
+    assert "run4 better in 3 of 3" in report
+    assert 'RUNS="run1 run4" SCORES_ONLY=1' in report
+    assert "run2" not in report
+    assert "whole.txt" not in study.do("git", "ls-tree", "--name-only", commits(study)[0])
+    code, _, error = study.repeat(*arguments, "--runs", "run1", "run9")
+    assert code == 2
+    assert "run9 is no run of params.yaml; it has run1, run2, run4" in error
+
+
+def commits(study: Tiny) -> list[str]:
+    """Of the finished experiments."""
+    listed = study.do("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    return [line.split()[0] for line in listed.splitlines() if "celery" not in line and "exec" not in line]
+
+
+def test_stopping_waits_for_what_a_worker_has_just_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC sees it neither waiting nor running for a moment, then without a process, then with one."""
+    taken = repeats.Task("r-0", "running", "t", None, False)
+    runs, other = replace(taken, pid=7, alive=True), replace(taken, name="other", pid=8, alive=True)
+    looks = iter([[other], [taken, other], [runs, other], [replace(runs, alive=False), other], []])
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(repeats, "tasks", lambda _: next(looks))
+    monkeypatch.setattr(repeats, "dvc", lambda _, *arguments: done.append(arguments))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    repeats.stop(Path(), repeats.planned([0], [], [], "r"))
+    assert done == [("queue", "kill", "t")]
+    assert list(looks) == [], "it looks twice at nothing before it believes it"
+
+
+def test_what_does_not_stop_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = repeats.Task("r-0", "running", "t", 7, True)
+    monkeypatch.setattr(repeats, "tasks", lambda _: [stubborn])
+    monkeypatch.setattr(repeats, "dvc", lambda *_: "")
+    monkeypatch.setattr(repeats, "STOP_SECONDS", 0.5)
+    with pytest.raises(RepeatsError, match="r-0 does not stop; end it yourself: dvc queue kill r-0"):
+        repeats.stop(Path(), repeats.planned([0], [], [], "r"))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from rafce.training import Epoch, Fitted, OptimisationParams, RunParams, Trainin
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = ("Sadly_Fearful", "Sadly_Angry", "Sadly_Surprised")
+VOTES = "0.2 0.2 0 0 0.4 0.2"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def split(images: int, seed: int = 0) -> Split:
     pixels = torch.randint(0, 120, (images, 3, 32, 32), generator=generator)
     pixels[torch.arange(images), labels] += 130
     rows = [
-        Row(f"{i}.png", CLASSES[c], "compound", "train", "", "", "", "", str(i)) for i, c in enumerate(labels)
+        Row(f"{i}.png", CLASSES[c], "compound", "train", "", "", "", "", str(i), "", VOTES)
+        for i, c in enumerate(labels)
     ]
     return Split(rows, CLASSES, pixels.to(torch.uint8), labels, "")
 
@@ -111,7 +113,18 @@ def fit(
     )
 
 
-FULL = {"mixup_alpha": 0.4, "dropout": 0.5, "augmentation": "standard"}
+FULL = {
+    "mixup_alpha": 0.4,
+    "dropout": 0.5,
+    "augmentation": "strong",
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "ema_decay": 0.9,
+    "logit_adjustment": 1.0,
+    "label_smoothing": 0.1,
+    "soft_labels": 0.5,
+}
+"""All that a regime can have."""
 
 
 def weights_of(fitted: Fitted, path: Path) -> bytes:
@@ -187,6 +200,107 @@ def test_every_knob_of_a_regime_changes_what_is_learned(knob: str) -> None:
     run = regime(**{knob: FULL[knob]})
     changed = fit(shallow(run.dropout), run, seed=0).last_state
     assert not torch.equal(plain["fc.weight"], changed["fc.weight"])
+
+
+def test_the_rates_rise_through_the_warm_up_and_fall_to_nothing_along_a_cosine() -> None:
+    run = regime(schedule="cosine", warmup_epochs=1.0)
+    paces = [run.pace(step, 4, 5) for step in range(20)]
+    assert paces[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert paces[12] == pytest.approx(0.5), "half of the way from the warm-up's end"
+    assert paces[-1] == pytest.approx((1 + np.cos(np.pi * 15 / 16)) / 2)
+    assert paces[4:] == sorted(paces[4:], reverse=True)
+    assert {regime().pace(step, 4, 5) for step in range(20)} == {1.0}
+    assert regime(warmup_epochs=0.5).pace(19, 4, 5) == 1.0
+
+
+def test_each_group_is_stepped_at_its_rate_times_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[float]] = []
+    real = torch.optim.Adam.step
+
+    def watched(self: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        seen.append([group["lr"] for group in self.param_groups])
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    run = regime(schedule="cosine", lr={"body": 1e-3, "head": 1e-2, "decay": 0.5})
+    fit(shallow(), run, epochs=2)
+    for step, rates in enumerate(seen):
+        pace = run.pace(step, 2, 2)
+        assert rates == pytest.approx([pace * 1e-3 * 0.5**k for k in range(5)] + [pace * 1e-2])
+    assert len(seen) == 4
+
+
+def test_the_loss_is_that_of_adjusted_logits_against_softened_targets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches: list[tuple[torch.Tensor, torch.Tensor]] = []
+    losses: list[float] = []
+    real = training._Training.step
+
+    def watched(self: Any, images: torch.Tensor, given: torch.Tensor) -> float:
+        with torch.no_grad():
+            training.network.train_mode(self.model)
+            logits = copy.deepcopy(self.model)(images)
+        batches.append((logits, given))
+        losses.append(real(self, images, given))
+        return losses[-1]
+
+    monkeypatch.setattr(training._Training, "step", watched)
+    train = split(11)
+    fit(shallow(), regime(logit_adjustment=2.0, label_smoothing=0.3, soft_labels=0.5), train=train)
+    prior = torch.bincount(train.labels) / len(train)
+    for (logits, given), loss in zip(batches, losses, strict=True):
+        assert given.max() < 0.9, "votes have softened them"
+        smooth = 0.7 * given + 0.3 / 3
+        expected = -(smooth * torch.log_softmax(logits + 2 * prior.log(), 1)).sum(1).mean()
+        assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_with_adjusted_logits_a_rare_class_is_named_where_it_would_not_be() -> None:
+    """Images that do not tell their class: plain training answers by frequency, adjusted training evenly."""
+    labels = torch.tensor([0] * 12 + [1] * 2 + [2] * 2)
+    grey = torch.full((16, 3, 32, 32), 120, dtype=torch.uint8)
+    rows = [split(3).rows[c] for c in labels]
+    alike = Split(rows, CLASSES, grey, labels, "")
+    shares = {}
+    for tau in (0.0, 1.0):
+        run = regime(head=0.01, trainable_parts=["head"], logit_adjustment=tau)
+        model = shallow()
+        model.load_state_dict(fit(model, run, epochs=60, train=alike, batch_size=16).last_state)
+        model.eval()
+        logits = training.predict_logits(model, alike, torch.arange(1), 1, CPU, torch.float32)
+        shares[tau] = torch.softmax(logits, 1)[0].tolist()
+    assert shares[0.0] == pytest.approx([0.75, 0.125, 0.125], abs=0.03)
+    assert shares[1.0] == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_what_is_scored_and_kept_is_the_moving_average_of_the_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[torch.Tensor] = []
+    real = training._Training.step
+
+    def watched(self: Any, *batch: torch.Tensor) -> float:
+        loss = real(self, *batch)
+        passed.append(self.model.fc.weight.detach().clone())
+        return loss
+
+    monkeypatch.setattr(training._Training, "step", watched)
+    fitted = fit(shallow(), regime(ema_decay=0.8), epochs=2)
+    average = passed[0]
+    for weight in passed[1:]:
+        average = 0.8 * average + 0.2 * weight
+    assert torch.allclose(fitted.last_state["fc.weight"], average, atol=1e-6)
+    assert not torch.allclose(passed[-1], average, atol=1e-6)
+    model = shallow()
+    model.load_state_dict(fitted.last_state)
+    logits = training.predict_logits(model, VAL, torch.arange(6), 4, CPU, torch.float32)
+    assert fitted.history[-1].val_loss == pytest.approx(F.cross_entropy(logits, VAL.labels).item(), abs=1e-6)
+
+
+def test_a_warm_up_that_never_ends_is_refused() -> None:
+    with pytest.raises(TrainingError, match="warmup_epochs is 2 of 2 epochs; lower it"):
+        fit(shallow(), regime(warmup_epochs=2.0), epochs=2)
 
 
 def test_only_the_trainable_parts_are_trained() -> None:
