@@ -1,7 +1,7 @@
 """The original's claims beside what was measured: the ledger of claims.yaml, and the rule of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ class Entry(BaseModel):
     margin: float = 0.0
     level: float = 0.0
     first: int = 0
+    images: int = 0
 
 
 def read_claims(path: Path) -> list[Entry]:
@@ -66,7 +67,8 @@ class Study:
     """All that was measured. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name, as
     params.yaml has them.
 
-    `reference`: of the starting network. `comparisons`: of the runs with each other.
+    `reference`: of the starting network. `comparisons`: of the runs with each other. `curve`: what
+    `tools.learning_curve` found, of whatever data and settings; empty where it was never run.
     """
 
     params: dict[str, Any]
@@ -81,6 +83,7 @@ class Study:
     comparisons: dict[str, Any]
     history: dict[str, pd.DataFrame]
     ledger: list[Entry]
+    curve: dict[str, Any] = field(default_factory=dict)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -213,8 +216,30 @@ def _rule(entry: Entry) -> Said:
     return said(f"rule-{entry.measurement}", **values | {"verdict": name, "emotion": emotion})
 
 
-def _nothing(study: Study, entry: Entry) -> Decided:
-    return said(f"measured-nothing-{entry.claim}"), "undecided"
+def _learning_curve(study: Study, entry: Entry) -> Decided:
+    """Whether so many images are needed: what the best run's power law predicts for fewer and for as many."""
+    settings, curve = learning_settings(study.params), study.curve
+    law = curve.get("runs", {}).get(study.best)
+    # Of other images or another recipe it says nothing about this study.
+    if law is None or (curve["data"], curve["settings"]) != (study.data["fingerprint"], settings):
+        return said("measured-no-curve"), "undecided"
+    if not law["holds"]:
+        return said("measured-curve-bent", name=study.best, p=law["bend_p"]), "undecided"
+    low, high = law["interval"]
+    fewer = [one for one in law["predicted"] if law["images"] < one["images"] < entry.images]
+    many = [one for one in law["predicted"] if one["images"] >= entry.images]
+    shown = [said("measured-curve-at", **one) for one in (*fewer, *many[:1])]
+    numbers = {"exponent": law["exponent"], "low": low, "high": high, "images": law["images"]}
+    measured = said("measured-curve", name=study.best, list=shown, **numbers)
+    if any(one["low"] >= entry.threshold for one in fewer):
+        return measured, "contradicted"
+    return measured, "supported" if many and many[0]["high"] < entry.threshold else "undecided"
+
+
+def learning_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of params.yaml what a learning curve is of: how the runs are trained, however many images there are."""
+    train = {key: value for key, value in params["train"].items() if key not in ("fraction", "store_gb")}
+    return {"train": train, "pretrained": params["pretrained"], "runs": params["runs"]}
 
 
 def _verdict(study: Study, entry: Entry) -> Decided:
@@ -385,7 +410,6 @@ def _shared_units(study: Study, entry: Entry) -> Decided:
 
 
 MEASUREMENTS: Final[dict[str, Callable[[Study, Entry], Decided]]] = {
-    "nothing": _nothing,
     "verdict": _verdict,
     "probe-recall": _probe_recall,
     "background-memorised": _background_memorised,
@@ -394,5 +418,6 @@ MEASUREMENTS: Final[dict[str, Callable[[Study, Entry], Decided]]] = {
     "recall-zero": _recall_zero,
     "frequent-share": _frequent_share,
     "shared-units": _shared_units,
+    "learning-curve": _learning_curve,
 }
 """Measurements that claims.yaml may name, each with its rule."""

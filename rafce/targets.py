@@ -44,7 +44,11 @@ def of_votes(row: Row, classes: tuple[str, ...]) -> list[float] | None:
     return [p / total for p in products] if total > 0 else None
 
 
-def log_prior(split: Split) -> torch.Tensor:
-    """Logarithms of the classes' shares of the images: float32 [C]; each class needs an image."""
-    counts = torch.bincount(split.labels, minlength=len(split.classes)).double()
-    return (counts / counts.sum()).log().float()
+def log_prior(targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Logarithms of the classes' mean shares of the targets, float32 [N, C] -> [C], smoothing included.
+
+    Of what is trained towards, not of the labels: a share of 0.01 that smoothing gives a class of 0.001 would
+    be overdone tenfold by the labels' prior.
+    """
+    mean = targets.double().mean(0)
+    return ((1 - smoothing) * mean + smoothing / len(mean)).log().float()

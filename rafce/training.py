@@ -337,7 +337,7 @@ class _Training:
         self.label_smoothing, self.steps_an_epoch = run.label_smoothing, len(train) // params.batch_size
         self.adjustment: torch.Tensor | None = None
         if run.logit_adjustment:
-            self.adjustment = run.logit_adjustment * log_prior(train).to(accelerator.device)
+            self.adjustment = run.logit_adjustment * log_prior(self.targets, run.label_smoothing)
         self.dtype = resolve_precision(params.precision, accelerator.device)
         network.freeze(model, run.trainable_parts)
         groups = network.parameter_groups(model, run.lr.body, run.lr.head, run.lr.decay)

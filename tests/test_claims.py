@@ -28,6 +28,7 @@ from rafce.claims import (
     class_bias,
     confusions,
     evidence,
+    learning_settings,
     read_claims,
 )
 from rafce.claims import claims as decided
@@ -60,10 +61,10 @@ def test_the_ledger_holds_the_seven_claims_and_every_rule_is_used() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{claim: a, number: 1, measurement: guess}", "'guess' is none of nothing, verdict"),
-        ("{claim: a, number: 8, measurement: nothing}", "number"),
-        ("{claim: a, measurement: nothing}", "number"),
-        ("{claim: a, number: 1, measurement: nothing, wrong: 1}", "wrong"),
+        ("{claim: a, number: 1, measurement: guess}", "'guess' is none of verdict, probe-recall"),
+        ("{claim: a, number: 8, measurement: verdict}", "number"),
+        ("{claim: a, measurement: verdict}", "number"),
+        ("{claim: a, number: 1, measurement: verdict, wrong: 1}", "wrong"),
         ("{claim: a, number: 5, measurement: class-rank, class: Angry_Cat}", "no compound emotion"),
         ("{claim: a", "claims.yaml"),
     ],
@@ -126,6 +127,47 @@ def test_claims_that_nothing_measures_stay_undecided_and_say_what_it_takes() -> 
     for name, what in (("memorised", "faithfulness.measure=true"), ("millions", "learning curve")):
         assert claim(s, name).verdict == "undecided"
         assert what in EN(claim(s, name).measured)
+
+
+def curve(ten: tuple[float, float], million: tuple[float, float], holds: bool = True) -> dict[str, Any]:
+    """A curve of the small study: limits of the accuracy at ten times its images, and at a million."""
+    at = ((100, (0.4, 0.5)), (1000, ten), (1_000_000, million))
+    predicted = [{"images": n, "accuracy": (a + b) / 2, "low": a, "high": b} for n, (a, b) in at]
+    law = {"images": 100, "exponent": 0.2, "interval": [0.1, 0.3], "bend_p": 0.01 if not holds else 0.4}
+    s = study()
+    runs = {s.best: law | {"holds": holds, "predicted": predicted}}
+    return {"data": s.data["fingerprint"], "settings": learning_settings(s.params), "runs": runs}
+
+
+@pytest.mark.parametrize(
+    ("ten", "million", "verdict"),
+    [
+        ((0.76, 0.9), (0.9, 0.99), "contradicted"),
+        ((0.5, 0.6), (0.6, 0.7), "supported"),
+        ((0.7, 0.8), (0.9, 0.99), "undecided"),
+        ((0.5, 0.6), (0.7, 0.8), "undecided"),
+    ],
+)
+def test_a_learning_curve_decides_whether_it_takes_millions(
+    ten: tuple[float, float], million: tuple[float, float], verdict: str
+) -> None:
+    found = claim(study(curve=curve(ten, million)), "millions")
+    assert found.verdict == verdict
+    said = EN(found.measured)
+    assert "falls with the power 0.20 (95% interval 0.10 to 0.30)" in said
+    assert f"at 1,000 {100 * sum(ten) / 2:.1f}%" in said
+    assert "1,000,000" in said
+
+
+def test_a_learning_curve_that_is_bent_or_of_another_study_decides_nothing() -> None:
+    clear = ((0.8, 0.9), (0.9, 0.99))
+    bent = claim(study(curve=curve(*clear, holds=False)), "millions")
+    assert (bent.verdict, "no power law (p 0.0100)" in EN(bent.measured)) == ("undecided", True)
+    own = curve(*clear)
+    longer = own["settings"] | {"train": own["settings"]["train"] | {"epochs": 99}}
+    for other in (own | {"data": "f" * 64}, own | {"settings": longer}, own | {"runs": {}}):
+        found = claim(study(curve=other), "millions")
+        assert (found.verdict, "it takes a learning curve" in EN(found.measured)) == ("undecided", True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Repeats through DVC's own queue, of a study of a second: finished, cut off, failed, foreign experiments."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -32,16 +33,19 @@ folder = pathlib.Path("metrics/runs")
 folder.mkdir(parents=True, exist_ok=True)
 for name, run in values["runs"].items():
     bonus = run.get("bonus", 0)
-    score = lambda: {"accuracy": draw.random() + bonus, "macro_f1": draw.random(), "images": 100}
+    images = int(800 * values["train"]["fraction"])
+    score = lambda: {"accuracy": draw.random() + bonus, "macro_f1": draw.random(), "images": images}
     selected = {split: score() for split in ("train", "val", "test")}
-    (folder / f"{name}.json").write_text(json.dumps({"selected": selected}))
+    if values["train"]["fraction"] < 1:
+        selected["test"]["accuracy"] = 1 - 2 * images**-0.3
+    (folder / f"{name}.json").write_text(json.dumps({"selected": selected, "data": "abc"}))
 """
 PIPELINE = """
 stages:
   evaluate:
     cmd: python stages/best.py
     deps: [stages/best.py]
-    params: [seed, seconds, runs]
+    params: [seed, seconds, runs, train]
     outs:
       - metrics/runs: {cache: false}
   report:
@@ -71,7 +75,11 @@ class Tiny:
         (folder / "stages/best.py").write_text(STAGE)
         (folder / "dvc.yaml").write_text(PIPELINE)
         params = {"seed": 0, "seconds": seconds, "diagnosis": THRESHOLDS, "runs": RUNS}
-        params["further_runs"] = FURTHER
+        params |= {
+            "further_runs": FURTHER,
+            "train": {"fraction": 1.0, "epochs": 3},
+            "pretrained": {"lr": 1e-3},
+        }
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         self.do("git", "init", "-q")
         self.do("git", "config", "user.name", "test")
@@ -90,10 +98,10 @@ class Tiny:
         self.do("git", "add", "-A")
         self.do("git", "commit", "-qm", "change")
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        script = "import sys; from tools import repeats; repeats.POLL_SECONDS = 1.0; sys.exit(repeats.main())"
+    def start(self, *arguments: str, tool: str = "repeats", **environment: str) -> subprocess.Popen[str]:
+        script = f"import sys; from tools import repeats, {tool}; repeats.POLL_SECONDS = 1.0; "
         return subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
+            [sys.executable, "-c", f"{script}sys.exit({tool}.main())", *arguments],
             cwd=self.folder,
             env=ENVIRONMENT | environment,
             stdout=subprocess.PIPE,
@@ -101,8 +109,8 @@ class Tiny:
             text=True,
         )
 
-    def repeat(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
-        process = self.start(*arguments, **environment)
+    def repeat(self, *arguments: str, tool: str = "repeats", **environment: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, tool=tool, **environment)
         out, error = process.communicate(timeout=400)
         return process.returncode, out, error
 
@@ -212,6 +220,44 @@ def test_chosen_runs_are_scored_alone_and_one_comparison_is_named_in_advance(tmp
     code, _, error = study.repeat(*arguments, "--runs", "run1", "run9")
     assert code == 2
     assert "run9 is no run of params.yaml; it has run1, run2, run4" in error
+
+
+def test_a_learning_curve_is_trained_and_left_where_the_report_reads_it(tmp_path: Path) -> None:
+    study = Tiny(tmp_path)
+    (tmp_path / "metrics").mkdir(exist_ok=True)
+    (tmp_path / "metrics/learning_curve.json").write_text("{}\n")
+    study.commit()
+    arguments = ["--fractions", "0.125", "0.25", "0.5", "--seeds", "0", "--runs", "run1", "--scores-only"]
+    for before in ("0 of 3", "3 of 3"):
+        code, out, error = study.repeat(*arguments, tool="learning_curve")
+        assert (code, error) == (0, "")
+        assert f"{before} finished before" in out
+    found = json.loads((tmp_path / "metrics/learning_curve.json").read_text())
+    assert found["data"] == "abc"
+    assert found["settings"] == {
+        "train": {"epochs": 3},
+        "pretrained": {"lr": 1e-3},
+        "runs": {"run1": RUNS["run1"]},
+    }
+    law = found["runs"]["run1"]
+    assert (law["images"], law["holds"]) == (400, True)
+    assert law["exponent"] == pytest.approx(0.3, abs=1e-6)
+    assert [one["images"] for one in law["predicted"]] == [400, 800, 4000, 1_000_000]
+    assert law["predicted"][2]["accuracy"] == pytest.approx(1 - 2 * 4000**-0.3, abs=1e-6)
+    assert "| run1 | 0.30" in (tmp_path / "learning_curve/report.md").read_text()
+
+
+def test_an_ablation_runs_its_variants_as_one_experiment_a_seed(tmp_path: Path) -> None:
+    study = Tiny(tmp_path)
+    code, _, error = study.repeat("--run", "run4", "--seeds", "0", tool="ablation")
+    assert (code, error) == (0, "")
+    values = yaml.safe_load(study.do("git", "show", f"{commits(study)[0]}:params.yaml"))
+    keys = ("lr_body", "bonus", "parts")
+    made = {f"{way}_{key}" for way in ("with", "without") for key in keys}
+    assert values["runs"].keys() == {"run1", "run4"} | made
+    assert values["runs"]["with_bonus"] == RUNS["run1"] | {"title": "with bonus", "bonus": 5}
+    report = (tmp_path / "ablation/report.md").read_text()
+    assert "| without_bonus |" in report
 
 
 def commits(study: Tiny) -> list[str]:

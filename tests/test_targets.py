@@ -46,6 +46,8 @@ def test_soft_labels_of_images_without_votes_are_refused() -> None:
         targets(split(row(CLASSES[0]), row(CLASSES[1])), 0.5)
 
 
-def test_the_prior_is_the_share_of_each_class() -> None:
-    known = split(row(CLASSES[0]), row(CLASSES[0]), row(CLASSES[1]), row(CLASSES[2]))
-    assert log_prior(known).exp().tolist() == pytest.approx([0.5, 0.25, 0.25])
+def test_the_prior_is_the_mean_share_of_each_class_in_what_is_trained_towards() -> None:
+    known = split(row(CLASSES[0]), row(CLASSES[0]), row(CLASSES[1], MIXED), row(CLASSES[2]))
+    assert log_prior(targets(known, 0.0), 0.0).exp().tolist() == pytest.approx([0.5, 0.25, 0.25])
+    assert log_prior(targets(known, 1.0), 0.0).exp().tolist() == pytest.approx([0.6, 0.15, 0.25])
+    assert log_prior(targets(known, 0.0), 0.3).exp().tolist() == pytest.approx([0.45, 0.275, 0.275])

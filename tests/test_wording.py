@@ -63,7 +63,6 @@ def test_every_message_is_printed_by_something() -> None:
         "evidence-",
         "change-",
         "rule-",
-        "measured-nothing-",
         "features-",
         "task-",
         "source-",

@@ -61,6 +61,8 @@ def variant(start: dict[str, Any], other: dict[str, Any], keys: Sequence[str], t
             node[last] = source[last]
         else:
             node.pop(last, None)
+            if groups and not node:  # a group without keys is none to `dvc exp run -S`
+                del block[groups[0]]
     block["title"] = title
     return block
 
@@ -145,7 +147,7 @@ def main() -> int:
             root,
             planned,
             arguments.jobs,
-            arguments.out,
+            [arguments.out],
             lambda line: print(line, flush=True),
             [repeats.SCORES],
         )

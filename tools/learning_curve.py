@@ -4,10 +4,12 @@ Usage: python -m tools.learning_curve --fractions 0.125 0.25 0.5 1 --seeds 0 1 2
 
 Each fraction of the training images (`train.fraction`: of each class, the smaller ones part of the larger) is
 trained with each seed, as `tools.repeats` does: through DVC's queue, and run again it goes on. Writes
-OUT/report.md, scores.csv and curve.png. Exit statuses as of `tools.repeats`.
+OUT/report.md, scores.csv and curve.png, and metrics/learning_curve.json, by which the report of a study with
+these images and settings decides on the claim that it takes millions. Exit statuses as of `tools.repeats`.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ import statsmodels.api as sm
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rafce import outs, params
+from rafce.claims import learning_settings
 from rafce.render import COLOURS, MARKERS
 from tools import repeats
 from tools.committed import CommittedError, git
@@ -35,6 +38,10 @@ LEVEL: Final = 0.05
 """A curve that is bent beyond chance at this level is no power law, and nothing is extrapolated from it."""
 AHEAD: Final = (2, 10)
 """Times as many images as there are, for which the law is asked."""
+MILLION: Final = 1_000_000
+"""Images for which it is asked, too, since the original's claim is about them."""
+DECIDES: Final = Path("metrics/learning_curve.json")
+"""What the report reads."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +126,32 @@ def laws(frame: pd.DataFrame) -> dict[str, Law]:
     for run, own in frame.groupby("run", sort=False):
         most = int(own["images"].max())
         found[str(run)] = power_law(
-            own["images"].tolist(), (1 - own[METRIC]).tolist(), [most, *(k * most for k in AHEAD)]
+            own["images"].tolist(), (1 - own[METRIC]).tolist(), [most, *(k * most for k in AHEAD), MILLION]
         )
     return found
+
+
+def for_report(root: Path, frame: pd.DataFrame, commits: dict[str, str]) -> dict[str, Any]:
+    """What the study's report reads: the laws, and of which images and settings they are."""
+    commit = next(iter(commits.values()))
+    values = repeats.values_at(root, commit)
+    run = next(iter(values["runs"]))
+    data = json.loads(git(root, "show", f"{commit}:{repeats.METRICS.format(run=run)}"))["data"]
+    found = {}
+    for name, law in laws(frame).items():
+        predicted = [
+            {"images": n, "accuracy": 1 - error, "low": 1 - high, "high": 1 - low}
+            for n, (error, low, high) in law.mean_at.items()
+        ]
+        found[name] = {
+            "images": int(frame[frame["run"] == name]["images"].max()),
+            "exponent": law.exponent,
+            "interval": law.interval,
+            "bend_p": law.bend_p,
+            "holds": law.holds,
+            "predicted": predicted,
+        }
+    return {"data": data, "settings": learning_settings(values), "runs": found}
 
 
 def report(frame: pd.DataFrame, command: str, commit: str, failed: Sequence[str]) -> str:
@@ -160,7 +190,9 @@ def report(frame: pd.DataFrame, command: str, commit: str, failed: Sequence[str]
     for run, law in laws(frame).items():
         cells = [f"{law.exponent:.2f} ({law.interval[0]:.2f} to {law.interval[1]:.2f})"]
         cells.append("too few sizes" if law.bend_p is None else f"{law.bend_p:.3f}")
-        for error, low, high in law.mean_at.values():
+        most = int(frame[frame["run"] == run]["images"].max())
+        for n in (most, *(k * most for k in AHEAD)):
+            error, low, high = law.mean_at[n]
             shown = f"{100 * (1 - error):.1f} ({100 * (1 - high):.1f} to {100 * (1 - low):.1f})"
             cells.append(shown if law.holds else "*not a power law*")
         lines.append(f"| {run} | " + " | ".join(cells) + " |")
@@ -207,7 +239,12 @@ def main() -> int:
         experiments = planned(arguments.fractions, arguments.seeds, arguments.set, blocks)
         stages = [repeats.SCORES] if arguments.scores_only else []
         commits = repeats.run(
-            root, experiments, arguments.jobs, arguments.out, lambda x: print(x, flush=True), stages
+            root,
+            experiments,
+            arguments.jobs,
+            [arguments.out, DECIDES],
+            lambda x: print(x, flush=True),
+            stages,
         )
         frame = repeats.scores(root, experiments, commits)
         failed = [one.name for one in experiments if one.name not in commits]
@@ -220,12 +257,15 @@ def main() -> int:
         outs.write_text(arguments.out / "report.md", text)
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
         outs.write_bytes(arguments.out / "curve.png", picture(frame))
+        outs.write_json(root / DECIDES, for_report(root, frame, commits))
     except KeyboardInterrupt:
         return 130
     except (RepeatsError, CommittedError, params.ParamsError, ValueError) as error:
         print(f"learning_curve: {error}", file=sys.stderr)
         return 2
-    print(f"The report: {arguments.out / 'report.md'}")
+    print(
+        f"The report: {arguments.out / 'report.md'}; {DECIDES} decides in the study's own: dvc repro report"
+    )
     return 1 if failed else 0
 
 

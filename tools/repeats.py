@@ -302,19 +302,19 @@ def run(
     root: Path,
     repeats: Sequence[Repeat],
     jobs: int,
-    out: Path,
+    written: Sequence[Path],
     show: Callable[[str], None],
     stages: Sequence[str] = (),
 ) -> dict[str, str]:
     """Run the experiments that are not finished, and wait. The commits of all that are, by name.
 
-    `out`: the folder of the report, which may differ from HEAD's. `stages`: as of `enqueue`.
+    `written`: what the report is written to, which may differ from HEAD. `stages`: as of `enqueue`.
 
     Raises:
         RepeatsError: changes that are not committed, or DVC's own complaint.
     """
-    report = f":(exclude){out}"
-    if git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", report).strip():
+    reports = [f":(exclude){path}" for path in written]
+    if git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *reports).strip():
         raise RepeatsError("tracked files are changed: commit first, repeats are of a commit (git status)")
     refuse_idle_data_seeds(values_at(root, "HEAD"), repeats)
     done = finished(root, repeats)
@@ -434,7 +434,7 @@ def main() -> int:
         repeats = planned(arguments.seeds, arguments.data_seeds, arguments.set, arguments.name, blocks)
         stages = [SCORES] if arguments.scores_only else []
         commits = run(
-            root, repeats, arguments.jobs, arguments.out, lambda line: print(line, flush=True), stages
+            root, repeats, arguments.jobs, [arguments.out], lambda line: print(line, flush=True), stages
         )
         if len(commits) < 2:
             raise RepeatsError(f"{len(commits)} finished: a spread needs two")
