@@ -251,6 +251,17 @@ def test_the_report_leaves_no_template_text() -> None:
         assert not re.search(r"\bnan\b|\bNone\b|Undefined", text)
 
 
+def test_keys_that_only_some_runs_have_are_listed_with_these() -> None:
+    plain = report.markdown_report(study(), EN)
+    s = study()
+    s.params["runs"]["run3"] |= {"schedule": "cosine", "ema_decay": 0.9}
+    s.params["runs"]["run3"]["lr"]["decay"] = 0.5
+    listed = "- run3: `lr.decay: 0.5`, `schedule: cosine`, `ema_decay: 0.9`"
+    text = report.markdown_report(s, EN)
+    assert listed in text.splitlines()
+    assert set(text.splitlines()) - set(plain.splitlines()) == {listed}
+
+
 def test_the_same_measurements_give_the_same_report() -> None:
     assert report.markdown_report(study(), EN) == report.markdown_report(study(), EN)
     assert as_html(study()) == as_html(study())
