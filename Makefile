@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments pr-report documents repeats ablation learning-curve
+.PHONY: repro verify test lint lock deps experiments predict pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -33,6 +33,9 @@ experiments: $(BIN)/.installed
 
 documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made anew
 	$(ACTIVE) python -m tools.documents
+
+predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network sees in them; more: python -m tools.predict -h
+	@$(ACTIVE) python -m tools.predict $(PICTURES)
 
 BASE ?= main
 pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
