@@ -48,7 +48,7 @@ JOBS ?= 1
 EXPERIMENTS = $(foreach change,$(SET),--set '$(change)') $(if $(RUNS),--runs $(RUNS)) $(if $(SCORES_ONLY),--scores-only) --jobs $(JOBS)
 repeats: $(BIN)/.installed  # DATA_SEEDS="0 1": of the drawn faces, too; SET="train.epochs=20" NAME=longer: all with that
 	@$(ACTIVE) python -m tools.repeats --seeds $(SEEDS) $(if $(DATA_SEEDS),--data-seeds $(DATA_SEEDS)) \
-		$(if $(IN_ADVANCE),--named-in-advance $(IN_ADVANCE)) --name "$(NAME)" $(EXPERIMENTS)
+		$(if $(IN_ADVANCE),--named-in-advance $(IN_ADVANCE)) $(if $(AGAINST),--against $(AGAINST)) --name "$(NAME)" $(EXPERIMENTS)
 
 RUN ?= run4
 BASE_RUN ?= run1

@@ -43,6 +43,40 @@ def test_mean_and_interval_are_those_of_students_t() -> None:
         over_seeds.spread([0.5])
 
 
+def test_what_a_change_moved_is_compared_seed_by_seed() -> None:
+    before = frame({"run1": [0.5, 0.6, 0.7], "run2": [0.4, 0.4, 0.4]})
+    after = frame({"run1": [0.55, 0.64, 0.76, 0.9], "run3": [0.1, 0.1, 0.1]})
+    read = pd.read_csv(
+        io.StringIO(before.to_csv(index=False))
+    )  # where a seed of data that is not there is NaN
+    lines = over_seeds.against(after, read, "before.csv")
+    (found,) = [line for line in lines if "| validation macro-F1 |" in line]
+    expected = stats.ttest_rel([0.55, 0.64, 0.76], [0.5, 0.6, 0.7])
+    low, high = expected.confidence_interval(0.95)
+    assert found == (
+        f"| run1 | validation macro-F1 | 3 | 0.650 | 0.600 | 3 | +0.050 ({low:+.3f} to {high:+.3f}) | "
+        f"{expected.pvalue:.3f} |"
+    )
+    with pytest.raises(ValueError, match=r"before\.csv has no run and seed of these"):
+        over_seeds.against(frame({"run9": [0.1, 0.2]}), read, "before.csv")
+
+
+def test_the_comparison_that_was_named_in_advance_has_the_p_of_a_paired_t_test() -> None:
+    expected = stats.ttest_rel(ACCURACIES["run2"], ACCURACIES["run1"])
+    said = over_seeds.in_advance(frame(), "run2", "run1", "test_accuracy")
+    low, high = (100 * limit for limit in expected.confidence_interval(0.95))
+    assert f"-9.8 ({low:+.1f} to {high:+.1f}), run2 better in 0 of 5" in said
+    assert said.endswith("p < 0.001: **run1 is better**.")
+    turned = over_seeds.in_advance(frame(), "run1", "run2", "test_accuracy")
+    assert f"+9.8 ({-high:+.1f} to {-low:+.1f}), run1 better in 5 of 5" in turned
+    undecided = over_seeds.in_advance(frame(), "run2", "run3", "test_accuracy")
+    assert undecided.endswith("no difference beyond chance.")
+    with pytest.raises(ValueError, match="run9 is none of the runs"):
+        over_seeds.in_advance(frame(), "run9", "run1", "test_accuracy")
+    with pytest.raises(ValueError, match="f1 is no metric"):
+        over_seeds.in_advance(frame(), "run2", "run1", "f1")
+
+
 def test_runs_are_compared_seed_by_seed() -> None:
     first, _, third = over_seeds.pairs(frame(), "val_accuracy")
     assert (first["first"], first["second"]) == ("run1", "run2")

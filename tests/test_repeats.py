@@ -161,9 +161,13 @@ def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
     assert "experiment repeat-0 of this commit has other params; choose another --name" in error
 
     study.commit()  # the report, which changes nothing that decides numbers
-    code, out, _ = study.repeat("--seeds", "0", "1", "--name", "again")
+    code, out, _ = study.repeat("--seeds", "0", "1", "--name", "again", "--against", "repeats/scores.csv")
     assert (code, "2 of 2 finished before" in out) == (0, True), "what has these params counts, by any name"
-    again = (tmp_path / "repeats/scores.csv").read_bytes()
+    again = (tmp_path / "repeats/again/scores.csv").read_bytes()
+    report = (tmp_path / "repeats/again/report.md").read_text()
+    assert "## Against repeats/scores.csv, seed by seed" in report
+    assert "| 2 | " in report
+    assert "AGAINST=repeats/scores.csv" in report
     assert again == scores.replace(b"repeat-", b"again-"), "the report may differ from what is committed"
 
     stage = tmp_path / "stages/best.py"
@@ -211,7 +215,7 @@ def test_chosen_runs_are_scored_alone_and_one_comparison_is_named_in_advance(tmp
     assert (code, error) == (0, "")
     values = yaml.safe_load(study.do("git", "show", f"{commits(study)[0]}:params.yaml"))
     assert values["runs"] == {"run1": RUNS["run1"], "run4": FURTHER["run4"]}
-    report = (tmp_path / "repeats/report.md").read_text()
+    report = (tmp_path / "repeats/answer/report.md").read_text()
     assert "Named in advance: run4 less run1, test accuracy, %: +" in report
     assert "run4 better in 3 of 3" in report
     assert 'RUNS="run1 run4" SCORES_ONLY=1' in report

@@ -127,6 +127,40 @@ def in_advance(frame: pd.DataFrame, first: str, second: str, metric: str) -> str
     )
 
 
+def against(frame: pd.DataFrame, other: pd.DataFrame, name: str) -> list[str]:
+    """Each run less the same run in other scores, seed by seed, as lines of the report.
+
+    Raises:
+        ValueError: no run and seed that both have.
+    """
+    keys = ["run", "seed", "data_seed"]
+    both = frame.astype({"data_seed": float}).merge(
+        other.astype({"data_seed": float}), on=keys, suffixes=("", "_other")
+    )
+    if both.empty:
+        raise ValueError(f"{name} has no run and seed of these")
+    lines = [f"## Against {name}, seed by seed", ""]
+    lines += [
+        "| run | metric | seeds | here | there | better here | mean difference (95% interval) | p |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|",
+    ]
+    for run, own in both.groupby("run", sort=False):
+        for metric, title in METRICS.items():
+            here, there = own[metric], own[f"{metric}_other"]
+            differences = (here - there).round(12)
+            cells = [str(len(own)), shown(here.mean(), metric), shown(there.mean(), metric)]
+            cells.append(str(int((differences > 0).sum())))
+            p = None
+            if len(own) < 2:
+                cells.append(shown(differences.iloc[0], metric, "+"))
+            else:
+                one = spread(differences.tolist())
+                cells.append(with_interval(one.mean, one.interval, metric, "+"))
+                p = float(stats.ttest_rel(here, there).pvalue) if np.ptp(differences) > 0 else None
+            lines.append(f"| {run} | {title} | " + " | ".join([*cells, _cell(p)]) + " |")
+    return [*lines, "", "Paired t test over seeds, not adjusted.", ""]
+
+
 def report(
     frame: pd.DataFrame,
     thresholds: DiagnosisParams,
@@ -134,12 +168,14 @@ def report(
     commit: str,
     failed: Sequence[str],
     named_in_advance: Sequence[str] | None = None,
+    compared: Sequence[str] = (),
 ) -> str:
     """The report as Markdown.
 
     Args:
         frame: as of `tools.repeats.scores`. command: what makes it anew. commit: of code and data.
         failed: experiments without scores. named_in_advance: as of `in_advance`.
+        compared: lines of `against`.
     """
     experiments = frame.drop_duplicates("experiment")
     several_data = experiments.data_seed.nunique() > 1
@@ -187,13 +223,14 @@ def report(
     for metric in TESTED:
         for pair in pairs(frame, metric):
             difference = pair["difference"]
-            p = _p(pair["p"]).removeprefix("p").removeprefix(":").removeprefix(" = ").strip()
+            p = _cell(pair["p"])
             counts = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
             lines.append(
                 f"| {pair['first']}, {pair['second']} | {METRICS[metric]} | {counts} | "
                 f"{with_interval(difference.mean, difference.interval, metric, '+')} | {p} |"
             )
     lines += ["", "Paired t test over seeds; Holm's adjustment over the pairs of a metric.", ""]
+    lines += compared
     ordered = in_original_order(frame)
     if ordered:
         lines += [
@@ -248,7 +285,11 @@ def png(figure: Figure) -> bytes:
 
 
 def _p(p: float | None) -> str:
-    return "p: -" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p not defined" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _cell(p: float | None) -> str:
+    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def shown(value: float, metric: str, sign: str = "") -> str:

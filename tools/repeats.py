@@ -425,10 +425,15 @@ def main() -> int:
         metavar=("FIRST", "SECOND", "METRIC"),
         help="the one comparison that decides: it comes first, its p is not adjusted for the others",
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="SCORES.CSV", help="of other repeats: what moved, seed by seed"
+    )
     add_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("repeats"))
+    parser.add_argument("--out", type=Path, help="repeats, or repeats/NAME where a name is given")
     arguments = parser.parse_args()
     root = Path.cwd()
+    default = Path("repeats") if arguments.name == "repeat" else Path("repeats") / arguments.name
+    arguments.out = arguments.out or default
     try:
         blocks = chosen_runs(values_at(root, "HEAD"), arguments.runs)
         repeats = planned(arguments.seeds, arguments.data_seeds, arguments.set, arguments.name, blocks)
@@ -443,13 +448,19 @@ def main() -> int:
         command = f"make repeats {_as_typed(arguments)}"
         failed = [r.name for r in repeats if r.name not in commits]
         head = git(root, "rev-parse", "HEAD").decode().strip()
-        text = over_seeds.report(frame, thresholds, command, head, failed, arguments.named_in_advance)
+        compared = []
+        if arguments.against is not None:
+            other = pd.read_csv(arguments.against)
+            compared = over_seeds.against(frame, other, str(arguments.against))
+        text = over_seeds.report(
+            frame, thresholds, command, head, failed, arguments.named_in_advance, compared
+        )
         outs.write_text(arguments.out / "report.md", text)
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
         outs.write_bytes(arguments.out / "repeats.png", over_seeds.picture(frame))
     except KeyboardInterrupt:
         return 130
-    except (RepeatsError, CommittedError, params.ParamsError) as error:
+    except (RepeatsError, CommittedError, params.ParamsError, OSError, ValueError) as error:
         print(f"repeats: {error}", file=sys.stderr)
         return 2
     print(f"The report: {arguments.out / 'report.md'}")
@@ -465,6 +476,8 @@ def _as_typed(arguments: argparse.Namespace) -> str:
         words.append(f"NAME={arguments.name}")
     if arguments.named_in_advance:
         words.append(f'IN_ADVANCE="{" ".join(arguments.named_in_advance)}"')
+    if arguments.against:
+        words.append(f"AGAINST={arguments.against}")
     return " ".join([*words, *typed(arguments)])
 
 
