@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments predict pr-report documents repeats ablation learning-curve
+.PHONY: repro verify test lint lock deps experiments predict export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -36,6 +36,9 @@ documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made 
 
 predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network sees in them; more: python -m tools.predict -h
 	@$(ACTIVE) python -m tools.predict $(PICTURES)
+
+export: $(BIN)/.installed  # the best network as safetensors and ONNX, with its model card
+	@$(ACTIVE) python -m tools.export
 
 BASE ?= main
 pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
