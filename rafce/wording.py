@@ -85,6 +85,11 @@ class Wording:
             raise ValueError(f"{self.language}.ftl, message {message!r}: {errors[0]}")
         return self.typeset(str(text))
 
+    def source(self, name: str) -> str:
+        """What a data source is called: by its message, or, where the catalogue has none, by its name."""
+        message = f"source-{name}"
+        return self(message) if self._bundle.has_message(message) else f"`{name}`"
+
     def listing(self, items: Sequence[str | Said], separator: str = ", ") -> str:
         """Several items in one line."""
         return self.typeset(separator).join(self(i) if isinstance(i, Said) else i for i in items)

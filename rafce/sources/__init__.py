@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from rafce.archive import ArchiveLimits
 from rafce.images import ImageLimits
@@ -45,6 +45,12 @@ SOURCES: Final[dict[str, Source]] = {
 }
 
 
+def _known(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"no source is called so; there are {', '.join(SOURCES)}")
+    return name
+
+
 class DataParams(BaseModel):
     """Group `data` of params.yaml: which source, which classes, how strict, and the knobs of sources with
     any.
@@ -55,7 +61,7 @@ class DataParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Literal["synthetic", "rafce", "ferplus", "imagefolder"]
+    source: Annotated[str, AfterValidator(_known)]
     classes: ClassSet
     leakage: Literal["error", "drop", "warn"]
     unreadable: Literal["error", "drop"]

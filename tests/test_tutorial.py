@@ -1,0 +1,84 @@
+"""The tutorial works as it stands: its data source is read by the real stage."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from rafce import params, sources
+from rafce.sources import Source, synthetic
+from rafce.sources.base import SourceError
+from rafce.sources.synthetic import Planned
+from rafce.taxonomy import SPLITS, compound_classes
+from rafce.wording import Wording
+from stages import extract
+
+TEXT = (ROOT / "docs/tutorial.md").read_text()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ModuleType:
+    """The tutorial's module."""
+    code = next(block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "def read" in block)
+    path = tmp_path / "table.py"
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location("table", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["table"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def study(tmp_path: Path, table: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures and their table under data/raw/table; the source is registered as it says."""
+    raw = tmp_path / "data/raw/table"
+    raw.mkdir(parents=True)
+    prototypes = synthetic.load_prototypes(ROOT / "data/raw/synthetic")
+    lines = ["file,label,split"]
+    for split in SPLITS:
+        for number, label in enumerate(compound_classes("rafdb11")):
+            face = synthetic.draw_face(Planned("compound", split, number, label), prototypes, seed=2)
+            (raw / f"{split}{number}.png").write_bytes(face.content)
+            lines.append(f"{split}{number}.png,{label},{split}")
+    (raw / "faces.csv").write_text("\n".join(lines) + "\n")
+    (registration,) = re.findall(r'^    ("table": Source\(.*\)),$', TEXT, re.MULTILINE)
+    entry = eval(f"{{{registration}}}", {"table": table, "Source": Source})
+    monkeypatch.setitem(sources.SOURCES, "table", entry["table"])
+    monkeypatch.chdir(tmp_path)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["data"]["source"] = "table"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    return raw
+
+
+def test_the_tutorials_source_is_extracted_like_any_other(study: Path) -> None:
+    extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+    listed = (Path("data/extracted/manifest.csv")).read_text().splitlines()
+    assert len(listed) == 1 + 3 * 11
+    assert (study / "train0.png").exists()
+    assert Wording("en").source("table") == "`table`"
+    assert Wording("en").source("rafce") == "**RAF-CE**"
+
+
+def test_its_errors_name_file_and_line(study: Path) -> None:
+    (study / "faces.csv").write_text("file,label,split\ntrain0.png,Cheerful,train\n")
+    with pytest.raises(SourceError, match=r"faces\.csv, line 2: .*Cheerful"):
+        extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+
+
+def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["data"]["source"] = "tabel"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(
+        params.ParamsError, match="no source is called so; there are synthetic, rafce, ferplus"
+    ):
+        params.read(tmp_path / "params.yaml", extract.PARAMS)
