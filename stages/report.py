@@ -59,7 +59,7 @@ def main(values: dict[str, Any]) -> None:
         probes={name: read_json(f"metrics/probe/{name}.json") for name in runs},
         comparisons=read_json("metrics/comparisons.json"),
         ledger=read_claims(Path("claims.yaml")),
-        curve=read_json("metrics/learning_curve.json"),
+        curve=read_json("learning_curve.json"),
         history={name: pd.read_csv(f"plots/runs/{name}/history.csv") for name in runs},
     )
     outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))

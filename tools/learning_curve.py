@@ -4,7 +4,7 @@ Usage: python -m tools.learning_curve --fractions 0.125 0.25 0.5 1 --seeds 0 1 2
 
 Each fraction of the training images (`train.fraction`: of each class, the smaller ones part of the larger) is
 trained with each seed, as `tools.repeats` does: through DVC's queue, and run again it goes on. Writes
-OUT/report.md, scores.csv and curve.png, and metrics/learning_curve.json, by which the report of a study with
+OUT/report.md, scores.csv and curve.png, and learning_curve.json, by which the report of a study with
 these images and settings decides on the claim that it takes millions. Exit statuses as of `tools.repeats`.
 """
 
@@ -40,7 +40,7 @@ AHEAD: Final = (2, 10)
 """Times as many images as there are, for which the law is asked."""
 MILLION: Final = 1_000_000
 """Images for which it is asked, too, since the original's claim is about them."""
-DECIDES: Final = Path("metrics/learning_curve.json")
+DECIDES: Final = Path("learning_curve.json")
 """What the report reads."""
 
 

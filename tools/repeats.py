@@ -273,7 +273,9 @@ def options(values: dict[str, Any], repeat: Repeat) -> list[str]:
         wanted = leaves(repeat.runs, "runs")
         changes += [f"~{key}" for key in there if key.split(".")[1] in repeat.runs and key not in wanted]
         changes += [
-            f"++{key}={json.dumps(value)}" for key, value in wanted.items() if there.get(key) != value
+            f"++{key}={json.dumps(value)}"
+            for key, value in wanted.items()
+            if key not in there or there[key] != value  # a key may be null, which is not the same as none
         ]
     changes += [f"{key}={json.dumps(value)}" for key, value in repeat.overrides]
     return [part for change in changes for part in ("-S", change)]
