@@ -121,6 +121,9 @@ class Archive:
         """Close every zip; reading is over."""
         self._handles.close()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
     def where(self, name: str) -> str:
         """A member's name as messages print it, below the folder that the user gave."""
         return f"{self.folder.as_posix()}/{name}"

@@ -33,7 +33,7 @@ LOOKED_AT: Final = 1024
 FILLS: Final = 0.5
 """A picture is a crop where its one face is at least so much of the shorter side."""
 MARGIN: Final = 0.25
-"""Of a face's side, that its crop has around it: about what FER2013's and RAF-DB's crops show."""
+"""Of a face's side, that its crop has around it: the detector's square cuts brows and chin."""
 STORED: Final = 224
 """Pixels of the pictures in the study's dataset, from which they are brought to the network's size."""
 MAP: Final = ("gradcam", 12)

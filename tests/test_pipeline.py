@@ -21,6 +21,7 @@ RUN4 = """
     mixup_alpha: 0.0
     dropout: 0.0
     augmentation: none
+    epochs: 1
 """
 METRICS = {
     "train_accuracy",
@@ -127,6 +128,8 @@ def test_a_fourth_run_is_one_block_and_leaves_the_others_untouched(study: Study)
     assert list(json.loads(study.read("metrics/summary.json"))) == ["run1", "run2", "run3", "run4"]
     assert "run4: Head only" in study.read("report/report.md")
     assert (study.folder / "plots/runs/run4/gallery.jpg").is_file()
+    epochs = {n: len(study.read(f"plots/runs/{n}/history.csv").splitlines()) - 1 for n in ("run1", "run4")}
+    assert epochs == {"run1": 2, "run4": 1}, "a run may have epochs of its own"
     study.commit("four runs")
 
     study.git("checkout", "-q", "three", "--", "params.yaml")

@@ -201,17 +201,10 @@ def test_a_list_on_standard_input_as_json_and_as_csv(weights: Path, folder: Path
     assert (first["image"], second["image"]) == (str(folder / "a.png"), str(folder / "b/a.PNG"))
     assert first["box"] == [0, 0, 224, 224]
     assert len(first["top"]) == 3
-    table = list(csv.DictReader(io.StringIO(_csv(first, second))))
+    done = asked("-", "--csv", "--model", str(weights), given=paths)
+    table = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [r["class_1"] for r in table] == [first["top"][0]["class"], second["top"][0]["class"]]
     assert float(table[0]["probability_3"]) == first["top"][2]["probability"]
-
-
-def _csv(*records: dict) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(predict.COLUMNS)
-    writer.writerows(predict.row(one) for one in records)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize("what", ["missing.png", "model"])

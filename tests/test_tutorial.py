@@ -74,6 +74,12 @@ def test_its_errors_name_file_and_line(study: Path) -> None:
         extract.main(params.read(Path("params.yaml"), extract.PARAMS))
 
 
+def test_a_picture_that_the_table_lists_and_the_folder_lacks_ends_the_stage_by_name(study: Path) -> None:
+    (study / "train0.png").unlink()
+    with pytest.raises(SourceError, match=r"train0\.png"):
+        extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+
+
 def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path: Path) -> None:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["data"]["source"] = "tabel"

@@ -121,7 +121,7 @@ def chosen_runs(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any] 
     """The blocks of these runs, from `runs` and `further_runs` of params.yaml; None for no names.
 
     Raises:
-        RepeatsError: a name that stands in neither, or a block that is not valid.
+        RepeatsError: a name that stands in neither.
     """
     blocks = values["runs"] | (values.get(FURTHER) or {})
     if unknown := [name for name in names if name not in blocks]:

@@ -48,7 +48,9 @@ def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 def with_image(sample: Sample, archive: Archive, member: str) -> Sample:
-    """The sample with its image, damaged where that cannot be read."""
+    """The sample with its image; missing where there is no such member, damaged where it cannot be read."""
+    if member not in archive:
+        return replace(sample, place=archive.where(member), fault="missing")
     try:
         return replace(sample, content=archive.read(member), place=archive.where(member))
     except ArchiveError as error:
