@@ -26,7 +26,8 @@ def paths(entries: list[Any]) -> list[str]:
 
 
 def data_paths_in(script: Path) -> set[str]:
-    """Every path under the data folders that a stage's script names; a name in an f-string is the run's."""
+    """Every path under the data folders, and input beside them, that a stage's script names; a name in an
+    f-string is the run's."""
     found = set()
     for node in ast.walk(ast.parse(script.read_text())):
         if isinstance(node, ast.JoinedStr):
@@ -35,7 +36,9 @@ def data_paths_in(script: Path) -> set[str]:
             text = node.value
         else:
             continue
-        if re.fullmatch(r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml", text):
+        if re.fullmatch(
+            r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml|learning_curve\.json", text
+        ):
             found.add(text)
     # constants inside an f-string are visited on their own, too: drop those that are only its beginning
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from conftest import Study
 from small_study import scrutinised, seen, study
 
@@ -37,6 +38,7 @@ FACES = "train: 800, val: 250, test: 250, basic: 800, shortcut: 0.0"
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, dict[str, Any]]]:
     """By `data.synthetic.shortcut`: the last epoch of run1, and what its answers rest on then."""
     threads, measured = torch.get_num_threads(), {}
+    AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, by tests before
     for shortcut in (0, 1):
         one = Study(tmp_path_factory.mktemp(f"shortcut-{shortcut}"))
         one.params((FACES, f"train: 220, val: 110, test: 11, basic: 0, shortcut: {shortcut}.0"), *SMALL)
