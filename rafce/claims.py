@@ -65,7 +65,7 @@ def read_claims(path: Path) -> list[Entry]:
 @dataclass(frozen=True)
 class Study:
     """All that was measured. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name, as
-    params.yaml has them.
+    params.yaml has them; `runs` with the verdicts on each.
 
     `reference`: of the starting network. `comparisons`: of the runs with each other. `curve`: what
     `tools.learning_curve` found, of whatever data and settings; empty where it was never run.

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
@@ -66,6 +67,24 @@ class Evidence:
     probe: Change | None = None
     longer: Change | None = None
     seeds: Sequence[float] | None = None
+
+
+def evidence(run: Mapping[str, Any], history: pd.DataFrame, probe: Mapping[str, Any]) -> Evidence:
+    """What verdicts on a run rest on, of what the stages `evaluate`, `train` and `probe` wrote: scores at the
+    last epoch, the curves, and the measured drift from the start."""
+    (train, val), retention = (run["last"][s] for s in ("train", "val")), probe["retention"]
+    forgotten = None
+    if retention and retention["measurable"]:
+        low, high = retention["interval"]
+        forgotten = Change(-retention["drop"], (-high, -low))
+    return Evidence(
+        train=(round(train["accuracy"] * train["images"]), train["images"]),
+        val=(round(val["accuracy"] * val["images"]), val["images"]),
+        train_curve=history["train_accuracy"].tolist(),
+        val_losses=history["val_loss"].tolist(),
+        retention=forgotten,
+        probe=change_of(probe["against_start"]),
+    )
 
 
 @dataclass(frozen=True)

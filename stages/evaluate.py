@@ -5,7 +5,6 @@ Usage: python -m stages.evaluate run1
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from rafce import dataset, diagnosis, network, outs, scoring, training, uncertainty
-from rafce.diagnosis import Evidence
+from rafce import dataset, network, outs, scoring, training, uncertainty
 from rafce.params import Group
 from rafce.streams import numpy_stream
 from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
@@ -37,7 +35,6 @@ PARAMS = {
     "runs.{run}.title": str,
     "evaluate": EvaluateParams,
     "uncertainty": UncertaintyParams,
-    "diagnosis": diagnosis.DiagnosisParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
@@ -94,8 +91,6 @@ def main(values: dict[str, Any], name: str) -> None:
         values["uncertainty"].replicates,
         simulated,
     )
-    history = pd.read_csv(f"plots/runs/{name}/history.csv")
-    probe = json.loads(Path(f"metrics/probe/{name}.json").read_text())
     train_labels = splits["train"].labels.numpy()
     outs.write_json(
         Path(f"metrics/runs/{name}.json"),
@@ -110,7 +105,6 @@ def main(values: dict[str, Any], name: str) -> None:
             },
             "selected": {"epoch": selected["epoch"], **at_selected},
             "last": {"epoch": last["epoch"], **at_last},
-            "verdicts": diagnosis.diagnose(evidence(at_last, history, probe), values["diagnosis"]),
         },
     )
     outs.write_text(
@@ -133,23 +127,6 @@ def uncertain(
         "intervals": uncertainty.intervals(labels, probabilities, classes, params.replicates, draws),
         "recall_intervals": uncertainty.recall_intervals(confusion, classes),
     }
-
-
-def evidence(last: dict[str, Any], history: pd.DataFrame, probe: dict[str, Any]) -> Evidence:
-    """What verdicts rest on: scores at the last epoch, the curves, and the measured drift from the start."""
-    (train, val), retention = (last[s] for s in ("train", "val")), probe["retention"]
-    forgotten = None
-    if retention and retention["measurable"]:
-        low, high = retention["interval"]
-        forgotten = diagnosis.Change(-retention["drop"], (-high, -low))
-    return Evidence(
-        train=(round(train["accuracy"] * train["images"]), train["images"]),
-        val=(round(val["accuracy"] * val["images"]), val["images"]),
-        train_curve=history["train_accuracy"].tolist(),
-        val_losses=history["val_loss"].tolist(),
-        retention=forgotten,
-        probe=diagnosis.change_of(probe["against_start"]),
-    )
 
 
 def numbered(label: str) -> str:

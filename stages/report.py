@@ -1,4 +1,4 @@
-"""Tabulate and draw what was measured: the summary metric, the figures, the report as Markdown and as HTML.
+"""Tabulate, diagnose and draw what was measured: summary, verdicts, figures, the report as Markdown and HTML.
 
 Usage: python -m stages.report
 """
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rafce import outs, render, report
 from rafce.claims import Study, read_claims
+from rafce.diagnosis import DiagnosisParams, diagnose, evidence
 from rafce.images import PreprocessParams
 from rafce.params import Group, RunTitles
 from rafce.sources import DataParams
@@ -35,7 +36,7 @@ PARAMS = {
     "train": dict[str, Any],
     "runs": RunTitles,
     "uncertainty": dict[str, Any],
-    "diagnosis": dict[str, Any],
+    "diagnosis": DiagnosisParams,
     "report": ReportParams,
 }
 
@@ -47,22 +48,30 @@ def read_json(path: str) -> Any:
 
 def main(values: dict[str, Any]) -> None:
     runs = values["runs"]
+    measured = {name: read_json(f"metrics/runs/{name}.json") for name in runs}
+    probes = {name: read_json(f"metrics/probe/{name}.json") for name in runs}
+    history = {name: pd.read_csv(f"plots/runs/{name}/history.csv") for name in runs}
+    verdicts = {
+        name: diagnose(evidence(measured[name], history[name], probes[name]), values["diagnosis"])
+        for name in runs
+    }
     study = Study(
         params=values,
         classes=compound_classes(values["data"].classes),
         data=read_json("metrics/data.json"),
         pretrained=read_json("metrics/pretrained.json"),
-        runs={name: read_json(f"metrics/runs/{name}.json") for name in runs},
+        runs={name: run | {"verdicts": verdicts[name]} for name, run in measured.items()},
         attention={name: read_json(f"metrics/attention/{name}.json") for name in runs},
         faithfulness={name: read_json(f"metrics/faithfulness/{name}.json") for name in runs},
         reference=read_json("metrics/reference.json"),
-        probes={name: read_json(f"metrics/probe/{name}.json") for name in runs},
+        probes=probes,
         comparisons=read_json("metrics/comparisons.json"),
         ledger=read_claims(Path("claims.yaml")),
         curve=read_json("learning_curve.json"),
-        history={name: pd.read_csv(f"plots/runs/{name}/history.csv") for name in runs},
+        history=history,
     )
     outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
+    outs.write_json(Path("metrics/diagnosis.json"), verdicts)
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
     say = Wording(values["report"].language)
     best = study.runs[study.best]

@@ -95,7 +95,7 @@ class Repository:
         """Set the first verdict on run2, called `overfitting`."""
         gap = 0.2 if outcome == "supported" else 0.1
         verdict = {"name": "overfitting", "outcome": outcome, "evidence": {"gap": gap, "threshold": 0.15}}
-        self.json("metrics/runs/run2.json", lambda metrics: metrics.update(verdicts=[verdict]))
+        self.json("metrics/diagnosis.json", lambda verdicts: verdicts.update(run2=[verdict]))
 
     def settle(self, **written: str) -> None:
         """Make dvc.lock tell of the files and params at hand, as `dvc repro` would; `written`: md5 of outs of

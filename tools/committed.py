@@ -67,7 +67,6 @@ class Run(BaseModel):
     """What is needed of metrics/runs/<run>.json."""
 
     selected: Selected
-    verdicts: list[Verdict] = []
 
 
 class Entry(BaseModel):
@@ -129,18 +128,21 @@ class Side:
 
 
 STAGES, SUMMARY = TypeAdapter(dict[str, Stage]), TypeAdapter(dict[str, Scores])
+VERDICTS = TypeAdapter(dict[str, list[Verdict]])
 
 
 @dataclass(frozen=True)
 class Results:
     """What one side says of itself. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
-    the paths in `lock`, empty for code that is gone. `images`: changes with the images."""
+    the paths in `lock`, empty for code that is gone. `verdicts`: on each run; a commit of before the stage
+    `report` wrote them has none. `images`: changes with the images."""
 
     knobs: dict[str, Any]
     lock: dict[str, Stage]
     held: dict[str, str]
     summary: dict[str, Scores]
     runs: dict[str, Run]
+    verdicts: dict[str, list[Verdict]]
     images: list[str]
 
     @property
@@ -251,8 +253,10 @@ def results(side: Side) -> Results:
     lock = lock_of(side)
     summary = side.parsed("metrics/summary.json", SUMMARY.validate_json)
     runs = {run: side.parsed(f"metrics/runs/{run}.json", Run.model_validate_json) for run in summary}
+    diagnosed = "metrics/diagnosis.json"
+    verdicts = side.parsed(diagnosed, VERDICTS.validate_json) if diagnosed in side.files else {}
     images = [out.md5 for stage in lock.values() for out in stage.outs if out.path == "data/extracted"]
     if "metrics/data.json" in side.files:
         images.append(md5(side.read("metrics/data.json")))
     knobs = flat(side.parsed("params.yaml", yaml))
-    return Results(knobs, lock, hashes(side, lock), summary, runs, sorted(images))
+    return Results(knobs, lock, hashes(side, lock), summary, runs, verdicts, sorted(images))

@@ -228,8 +228,8 @@ def verdict_rows(old: Results, new: Results) -> list[list[str]]:
     """Run, verdict, old and new outcome, and the numbers that moved: of the verdicts that changed, for runs
     on both sides."""
     rows = []
-    for run in (r for r in new.runs if r in old.runs):
-        was, now = ({v.name: v for v in side.runs[run].verdicts} for side in (old, new))
+    for run in (r for r in new.verdicts if r in old.verdicts):
+        was, now = ({v.name: v for v in side.verdicts[run]} for side in (old, new))
         outcomes = [{name: v.outcome for name, v in side.items()} for side in (was, now)]
         for name, before, after in changes(*outcomes):
             numbers = [side[name].evidence if name in side else {} for side in (was, now)]
