@@ -48,7 +48,7 @@ def pillow(content: bytes) -> np.ndarray:
 
 
 def opencv(content: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
 def torchvision(content: bytes) -> torch.Tensor:
@@ -59,7 +59,7 @@ def torchvision(content: bytes) -> torch.Tensor:
 def decoders(kind: str) -> dict[str, Decoder]:
     found: dict[str, Decoder] = {"Pillow": pillow, "OpenCV": opencv, "torchvision": torchvision}
     if kind == "JPEG" and importlib.util.find_spec("simplejpeg"):
-        import simplejpeg
+        import simplejpeg  # type: ignore[import-not-found]  # not among the requirements
 
         found["simplejpeg"] = simplejpeg.decode_jpeg
     return found

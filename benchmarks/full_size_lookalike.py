@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import Study
-from test_rafce_study import REAL_STUDY, lookalike
+from conftest import Study  # type: ignore[import-not-found]
+from test_rafce_study import REAL_STUDY, lookalike  # type: ignore[import-not-found]
 
 from rafce.taxonomy import RAFCE_COUNTS
 

@@ -76,7 +76,7 @@ def plant(bits: NDArray[np.uint8], splits: Sequence[str]) -> dict[int, int]:
 
 def base_picture(number: int) -> NDArray[np.uint8]:
     coarse = numpy_stream(0, "benchmark", "picture", number).integers(0, 256, (8, 8), dtype=np.uint8)
-    return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def multi_index() -> faiss.IndexBinary:

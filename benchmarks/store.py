@@ -25,7 +25,7 @@ from rafce import dataset, manifest, network, outs, processes, training
 from rafce.manifest import Row
 from rafce.streams import numpy_stream
 from rafce.taxonomy import compound_classes
-from rafce.training import OptimisationParams, RunParams
+from rafce.training import LearningRates, OptimisationParams, RunParams
 
 CLASSES = compound_classes("rafdb11")
 SIZE, BATCH, STEPS, DIFFERENT = 224, 16, 10, 200
@@ -62,7 +62,7 @@ def measure(folder: Path, store_gb: float, answer: Connection) -> None:
     run = RunParams(
         title="All",
         trainable_parts=list(network.PARTS),
-        lr={"body": 1e-4, "head": 1e-4},
+        lr=LearningRates(body=1e-4, head=1e-4),
         mixup_alpha=0.0,
         dropout=0.0,
         augmentation="standard",
@@ -72,7 +72,8 @@ def measure(folder: Path, store_gb: float, answer: Connection) -> None:
     split = dataset.load_split(folder / "d.zip", CLASSES, "compound", "train", params, folder / "decoded")
     loaded = time.perf_counter() - begun
     accelerator = processes.start(device, training.resolve_precision(params.precision, device))
-    work = training._Training(network.build(len(CLASSES), 0.0, 0), params, run, accelerator, None)
+    model = network.build(len(CLASSES), 0.0, 0)
+    work = training._Training(model, split, params, run, accelerator, lambda _: 1.0, None)
     network.train_mode(work.model)
     begun = time.perf_counter()
     for _ in training._batches(work, split, params, run, 0, 1, slice(0, BATCH)):

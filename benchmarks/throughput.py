@@ -3,6 +3,7 @@
 Usage: python -m benchmarks.throughput [--size 224] [--batch 16] [--images 96] [--rounds 3]
            [--torchvision-references DIR] [--timm DIR] [--only NAME ...]
 
+On the first GPU where torch finds one, else on the CPU. There take more, e.g. --batch 64 --images 2048.
 DIR: a checkout of torchvision's `references/classification`, and one of timm's repository; each runs as a
 process of its own. Without it that row is not measured. NAME: one of `ROWS`; without any, all are measured.
 Ours and the bare step always are.
@@ -45,20 +46,25 @@ from rafce.checkpoints import Checkpoints
 from rafce.dataset import Split
 from rafce.manifest import Row
 from rafce.network import PARTS
+from rafce.parallel import cores
 from rafce.sources import synthetic
 from rafce.sources.synthetic import SyntheticParams
 from rafce.taxonomy import compound_classes
 from rafce.training import OptimisationParams, RunParams
 
 ROOT = Path(__file__).parent.parent
-CPU = torch.device("cpu")
 CLASSES = compound_classes("rafdb11")
 OURS, OURS32 = "ours, bfloat16", "ours, float32"
 BARE, BARE32 = "bare step, bfloat16", "bare step, float32"
+OURS16, BARE16 = "ours, float16", "bare step, float16"
 ROWS = (
-    *("float32", "filled", "whole", "notebook", "torchvision", "timm", "compiled"),
-    *("peak", "frozen", "profile", "first-step"),
+    *("float32", "float16", "filled", "whole", "notebook", "torchvision", "timm", "compiled"),
+    *("peak", "frozen", "memory", "profile", "first-step"),
 )
+ON_GPU, ON_CPU = ("float16", "memory"), ("filled", "whole", "torchvision", "profile", "first-step")
+"""Rows that only one of the two kinds of device has: of the others' recipes torchvision's `--amp` is another
+number format there, and the profile tells operators by their CPU time."""
+NAMES = {"bfloat16": (OURS, BARE), "float32": (OURS32, BARE32), "float16": (OURS16, BARE16)}
 WARM = 2
 """Steps before a measurement: the first allocates the optimizer's state."""
 
@@ -74,6 +80,7 @@ class Setting:
     batch: int
     images: int
     folder: Path
+    device: torch.device
     train: Split
     val: Split
     runs: dict[str, RunParams]
@@ -99,7 +106,7 @@ def write_images(folder: Path, images: int) -> Path:
     A third as many for validation, as RAF-CE has.
     """
     wanted = SyntheticParams(train=images, val=max(images // 3, len(CLASSES)), test=0, basic=0)
-    _, samples = synthetic.read(ROOT / "data/raw/synthetic", "rafdb11", wanted, workers=1)
+    _, samples = synthetic.read(ROOT / "data/raw/synthetic", "rafdb11", wanted, workers=cores())
     path, rows = folder / "dataset.zip", []
     with zipfile.ZipFile(path, "w") as archive:
         for sample in samples:
@@ -115,7 +122,7 @@ def write_images(folder: Path, images: int) -> Path:
     return path
 
 
-def setting(folder: Path, size: int, batch: int, images: int) -> Setting:
+def setting(folder: Path, size: int, batch: int, images: int, device: torch.device) -> Setting:
     path, load = write_images(folder, images), load_params(size, batch, "float32")
     begun = time.perf_counter()
     train = dataset.load_split(path, CLASSES, "compound", "train", load, folder / "decoded")
@@ -123,16 +130,16 @@ def setting(folder: Path, size: int, batch: int, images: int) -> Setting:
     val = dataset.load_split(path, CLASSES, "compound", "val", load, folder / "decoded")
     named = params.load(ROOT / "params.yaml")["runs"]
     runs = {name: RunParams.model_validate(run) for name, run in named.items()}
-    return Setting(size, batch, images, folder, train, val, runs)
+    return Setting(size, batch, images, folder, device, train, val, runs)
 
 
 def begin(s: Setting, precision: str, run: RunParams) -> training._Training:
     """A network about to train, on one process; dropout, whose cost is that of the head alone, is off."""
     AcceleratorState._reset_state(reset_partial_state=True)  # one of another precision may come before
     p = s.params(precision)
-    accelerator = processes.start(CPU, training.resolve_precision(p.precision, CPU))
+    accelerator = processes.start(s.device, training.resolve_precision(p.precision, s.device))
     model = network.build(len(CLASSES), 0.0, seed=0)
-    work = training._Training(model, p, run, accelerator, None)
+    work = training._Training(model, s.train, p, run, accelerator, lambda _: 1.0, None)
     network.train_mode(model)
     for _ in range(WARM):
         work.step(*random_batch(s))
@@ -144,7 +151,8 @@ def random_batch(s: Setting) -> Batch:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(s.batch, 3, s.size, s.size, generator=generator)
     labels = torch.arange(s.batch) % len(CLASSES)
-    return images.contiguous(memory_format=torch.channels_last), F.one_hot(labels, len(CLASSES)).float()
+    images = images.contiguous(memory_format=torch.channels_last)
+    return images.to(s.device), F.one_hot(labels, len(CLASSES)).float().to(s.device)
 
 
 def batches(s: Setting, work: training._Training, precision: str) -> Iterator[Batch]:
@@ -153,16 +161,25 @@ def batches(s: Setting, work: training._Training, precision: str) -> Iterator[Ba
 
 
 def seconds_of(function: Callable[[], object]) -> float:
+    """Until all that the function asked of the device is done."""
     begun = time.perf_counter()
     function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - begun
 
 
 def paired_epoch(s: Setting, precision: str, notes: dict[str, list[float]]) -> Speeds:
-    """An epoch of ours, with the bare step after each of its steps: what disturbs one disturbs both."""
+    """An epoch of ours, with the bare step after each of its steps: what disturbs one disturbs both. On a
+    GPU, where one step's work is asked for while that of the last goes on, one epoch after the other."""
     work, fixed, ours, bare, step = begin(s, precision, s.runs["run1"]), random_batch(s), 0.0, 0.0, 0.0
-    stream = batches(s, work, precision)
-    for _ in range(s.images // s.batch):
+    stream, steps, names = batches(s, work, precision), s.images // s.batch, NAMES[precision]
+    if s.device.type == "cuda":
+        work.step(*next(batches(s, work, precision)))
+        ours = seconds_of(lambda: [work.step(*batch) for batch in stream])
+        bare = seconds_of(lambda: [work.step(*fixed) for _ in range(steps)])
+        return {names[0]: s.images / ours, names[1]: s.images / bare}
+    for _ in range(steps):
         begun = time.perf_counter()
         batch = next(stream)
         ready = time.perf_counter()
@@ -171,18 +188,17 @@ def paired_epoch(s: Setting, precision: str, notes: dict[str, list[float]]) -> S
         ours, step = ours + done - begun, step + done - ready
         bare += seconds_of(partial(work.step, *fixed))
     notes.setdefault("Of our seconds in bfloat16, % outside the step", []).append(100 * (1 - step / ours))
-    names = (OURS, BARE) if precision == "bfloat16" else (OURS32, BARE32)
     return {names[0]: s.images / ours, names[1]: s.images / bare}
 
 
 def filled(s: Setting) -> Speeds:
     """The bare step where deterministic algorithms fill new memory, as torch does unless told otherwise."""
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     try:
         work, fixed, steps = begin(s, "bfloat16", s.runs["run1"]), random_batch(s), s.images // s.batch
         seconds = sum(seconds_of(partial(work.step, *fixed)) for _ in range(steps))
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return {"bare step, bfloat16, new memory filled": steps * s.batch / seconds}
 
 
@@ -202,7 +218,7 @@ def spans_of(owner: type, name: str, spans: list[tuple[float, float]]) -> Any:
 def whole(s: Setting, notes: dict[str, list[float]]) -> Speeds:
     """The second epoch of `training.fit`, from the first's checkpoint to its own."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator, p = processes.start(CPU, torch.bfloat16), s.params("bfloat16")
+    accelerator, p = processes.start(s.device, torch.bfloat16), s.params("bfloat16")
     model, checkpoints = network.build(len(CLASSES), 0.0, seed=0), Checkpoints(s.folder / "checkpoints", {})
     scored: list[tuple[float, float]] = []
     saved: list[tuple[float, float]] = []
@@ -215,14 +231,14 @@ def whole(s: Setting, notes: dict[str, list[float]]) -> Speeds:
     return {"ours, with scoring and checkpoint": s.images / (saved[1][1] - saved[0][1])}
 
 
-def matrix_peak(dtype: torch.dtype) -> float:
-    """The largest GFLOP/s of a square matrix product, of three sizes and two layouts."""
+def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
+    """The largest GFLOP/s of a square matrix product, of several sizes and two layouts."""
     best = 0.0
-    for side in (1024, 2048, 4096):
-        one, other = torch.randn(2, side, side).to(dtype)
+    for side in (1024, 2048, 4096, 8192) if device.type == "cuda" else (1024, 2048, 4096):
+        one, other = torch.randn(2, side, side, device=device).to(dtype)
         for work in (partial(torch.mm, one, other), partial(F.linear, one, other)):
             work()
-            times = [seconds_of(work) for _ in range(2**14 // side)]
+            times = [seconds_of(work) for _ in range(max(3, 2**14 // side))]
             best = max(best, 2e-9 * side**3 / min(times))
     return best
 
@@ -261,6 +277,22 @@ def frozen(s: Setting, rounds: int) -> None:
         speed = s.batch / statistics.median(seconds[name])
         told = f"{speed:.1f} | {gain:.2f} | {ideal:.2f} | {gain / ideal:.0%}"
         print(f"| {name}: {', '.join(parts)} | {told} |")
+
+
+def memory(s: Setting) -> None:
+    """The most that a step of each run takes of the GPU, by number format."""
+    formats = ("float32", "bfloat16", "float16")
+    print(f"\n| GiB at the highest, batch {s.batch} | {' | '.join(formats)} |\n|---|--:|--:|--:|")
+    for name, run in s.runs.items():
+        peaks = []
+        for precision in formats:
+            torch.cuda.empty_cache()
+            work = begin(s, precision, run)
+            torch.cuda.reset_peak_memory_stats()
+            work.step(*next(batches(s, work, precision)))
+            peaks.append(f"{torch.cuda.max_memory_allocated() / 2**30:.2f}")
+            del work
+        print(f"| {name} | {' | '.join(peaks)} |")
 
 
 GROUPS = {
@@ -318,12 +350,13 @@ def commit(where: Path | None) -> str:
 
 def facts(arguments: argparse.Namespace) -> str:
     found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     bf16 = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
     peers = {"torchvision references": arguments.torchvision_references, "timm": arguments.timm}
     commits = "".join(f", {name} at {commit(where)}" for name, where in peers.items() if where)
     return (
-        f"{found[1] if found else platform.processor()}, {torch.backends.cpu.get_cpu_capability()} {bf16} "
-        f"AVX512-BF16, {torch.get_num_threads()} threads, torch {torch.__version__}, torchvision "
+        f"{gpu}{found[1] if found else platform.processor()}, {torch.backends.cpu.get_cpu_capability()} "
+        f"{bf16} AVX512-BF16, {torch.get_num_threads()} threads, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}{commits}; {arguments.images} images of {arguments.size} px, batch "
         f"{arguments.batch}."
     )
@@ -335,10 +368,11 @@ def works_of(
     """What is measured in each round, and, among it, the loops of others by their titles."""
     works: list[Callable[[], Speeds]] = [partial(paired_epoch, s, "bfloat16", notes)]
     works += [partial(paired_epoch, s, "float32", {})] if asked("float32") else []
+    works += [partial(paired_epoch, s, "float16", {})] if asked("float16") else []
     works += [partial(filled, s)] if asked("filled") else []
     works += [partial(whole, s, notes)] if asked("whole") else []
     loops: dict[str, others.Fastest] = {}
-    common = (s.tree, s.size, s.batch)
+    common = (s.tree, s.size, s.batch, s.device)
     if asked("notebook"):
         loops["notebook: ImageFolder, PIL, float32"] = others.notebook(*common)
     if asked("torchvision") and (where := arguments.torchvision_references):
@@ -368,7 +402,7 @@ def compare(s: Setting, arguments: argparse.Namespace, asked: Callable[[str], bo
                 speeds[title].append(speed)
                 print(f"round {number + 1}: {title} {speed:.2f} images/s", file=sys.stderr, flush=True)
         for dtype in (torch.bfloat16, torch.float32) if asked("peak") else ():
-            peaks[dtype] = max(peaks[dtype], matrix_peak(dtype))
+            peaks[dtype] = max(peaks[dtype], matrix_peak(dtype, s.device))
 
     print("\n| loop | images/s | ours in bfloat16 is x | ours in float32 is x |\n|---|--:|--:|--:|")
     for title, found in speeds.items():
@@ -408,16 +442,20 @@ def main() -> None:
     if arguments.images % arguments.batch or arguments.images < len(CLASSES):
         usage.error("--images: whole batches, and at least one image a class")
 
-    def asked(name: str) -> bool:
-        return name in arguments.only
-
     print(facts(arguments))
-    training.prepare_device(torch.get_num_threads())
+    device = training.prepare_device(torch.get_num_threads())
+    missing = ON_CPU if device.type == "cuda" else ON_GPU
+
+    def asked(name: str) -> bool:
+        return name in arguments.only and name not in missing
+
     with tempfile.TemporaryDirectory() as place:
-        s = setting(Path(place), arguments.size, arguments.batch, arguments.images)
+        s = setting(Path(place), arguments.size, arguments.batch, arguments.images, device)
         compare(s, arguments, asked)
         if asked("frozen"):
             frozen(s, arguments.rounds)
+        if asked("memory"):
+            memory(s)
         if asked("profile"):
             profile(s)
     if asked("first-step"):

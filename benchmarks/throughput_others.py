@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -19,9 +20,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.models import resnet50
 
 from rafce.augment import JITTER, MAX_ROTATION, MEAN, STD
+from rafce.parallel import cores
 
 ROOT = Path(__file__).parent.parent
-WORKERS = (0, 1, 2)
+WORKERS = (0, 1, 2) if cores() < 8 else (4, 8, cores())
 """Processes of the DataLoader; more would only take turns on few cores."""
 LR = 1e-4
 NEVER = "1000000"
@@ -45,12 +47,12 @@ class Fastest:
         return speeds[best]
 
 
-def notebook(tree: Path, size: int, batch: int) -> Fastest:
+def notebook(tree: Path, size: int, batch: int, device: torch.device) -> Fastest:
     """The usual loop of a notebook: ImageFolder, PIL transforms in a DataLoader, float32, Adam."""
-    return Fastest({f"{n} workers": lambda n=n: _notebook_epoch(tree, size, batch, n) for n in WORKERS})
+    return Fastest({f"{n} workers": partial(_notebook_epoch, tree, size, batch, device, n) for n in WORKERS})
 
 
-def _notebook_epoch(tree: Path, size: int, batch: int, workers: int) -> float:
+def _notebook_epoch(tree: Path, size: int, batch: int, device: torch.device, workers: int) -> float:
     """The second epoch."""
     steps = [
         transforms.Resize((size, size)),
@@ -61,8 +63,8 @@ def _notebook_epoch(tree: Path, size: int, batch: int, workers: int) -> float:
         transforms.Normalize(MEAN, STD),
     ]
     data = ImageFolder(str(tree / "train"), transforms.Compose(steps))
-    loader = DataLoader(data, batch, shuffle=True, num_workers=workers)
-    model = resnet50(num_classes=len(data.classes))
+    loader = DataLoader(data, batch, shuffle=True, num_workers=workers, pin_memory=device.type == "cuda")
+    model = resnet50(num_classes=len(data.classes)).to(device)
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), LR)
     model.train()
     # A notebook would not ask for deterministic algorithms, which fill all new memory.
@@ -72,6 +74,7 @@ def _notebook_epoch(tree: Path, size: int, batch: int, workers: int) -> float:
         for _ in range(2):
             begun, total, right = time.perf_counter(), 0.0, 0
             for images, labels in loader:
+                images, labels = images.to(device), labels.to(device)
                 optimizer.zero_grad()
                 logits = model(images)
                 loss = criterion(logits, labels)
@@ -85,12 +88,14 @@ def _notebook_epoch(tree: Path, size: int, batch: int, workers: int) -> float:
     return len(data) / seconds
 
 
-def torchvision_references(where: Path, tree: Path, size: int, batch: int, images: int) -> Fastest:
+def torchvision_references(
+    where: Path, tree: Path, size: int, batch: int, device: torch.device, images: int
+) -> Fastest:
     """torchvision's `references/classification/train.py`, in float32: its `--amp` is CUDA's, and it offers no
     channels_last. AdamW, as it knows no Adam."""
     common = {
         "data-path": tree,
-        "device": "cpu",
+        "device": device.type,
         "model": "resnet50",
         "batch-size": batch,
         "epochs": 2,
@@ -102,32 +107,26 @@ def torchvision_references(where: Path, tree: Path, size: int, batch: int, image
         "print-freq": NEVER,
         "output-dir": "",
     }
-    backends = {"PIL": [], "tensor, v2": ["--backend", "tensor", "--use-v2"]}
-    return Fastest(
-        {
-            f"{name}, {n} workers": lambda flags=flags, n=n: (
-                images
-                / _epoch_seconds(
-                    where,
-                    [*_flags(common), *flags, "--workers", str(n)],
-                    r"^Test: .*Acc@1",
-                    r"^Epoch: \[1\] Total time",
-                )
-            )
-            for name, flags in backends.items()
-            for n in WORKERS
-        }
-    )
+    backends: dict[str, list[str]] = {"PIL": [], "tensor, v2": ["--backend", "tensor", "--use-v2"]}
+    lines = r"^Test: .*Acc@1", r"^Epoch: \[1\] Total time"
+    settings = {
+        f"{name}, {n} workers": [*flags, "--workers", str(n)]
+        for name, flags in backends.items()
+        for n in WORKERS
+    }
+    return _scripts(where, _flags(common), settings, images, *lines)
 
 
-def timm_loop(where: Path, tree: Path, size: int, batch: int, images: int, compiled: bool) -> Fastest:
+def timm_loop(
+    where: Path, tree: Path, size: int, batch: int, device: torch.device, images: int, compiled: bool
+) -> Fastest:
     """timm's `train.py` in bfloat16 (autocast) and channels_last, with Adam and without label smoothing; it
     needs a worker."""
     common = {
         "data-dir": tree,
         "train-split": "train",
         "val-split": "",
-        "device": "cpu",
+        "device": device.type,
         "model": "resnet50",
         "num-classes": len(list((tree / "train").iterdir())),
         "batch-size": batch,
@@ -145,23 +144,23 @@ def timm_loop(where: Path, tree: Path, size: int, batch: int, images: int, compi
     }
     flags = [*_flags(common), "--input-size", "3", str(size), str(size), "--amp", "--channels-last"]
     # Compiling takes minutes: with one setting only.
-    loaders = {"prefetcher": [], "no prefetcher": ["--no-prefetcher"]}
+    loaders: dict[str, list[str]] = {"prefetcher": [], "no prefetcher": ["--no-prefetcher"]}
     choices = [("prefetcher", 1)] if compiled else [(name, n) for name in loaders for n in WORKERS[1:]]
     flags += ["--torchcompile"] if compiled else []
-    return Fastest(
-        {
-            f"{name}, {n} workers": lambda name=name, n=n: (
-                images
-                / _epoch_seconds(
-                    where,
-                    [*flags, *loaders[name], "--workers", str(n)],
-                    r"Skipping eval and checkpointing",
-                    r"Train: 1 \[.*\(100%\)\]",
-                )
-            )
-            for name, n in choices
-        }
-    )
+    lines = r"Skipping eval and checkpointing", r"Train: 1 \[.*\(100%\)\]"
+    settings = {f"{name}, {n} workers": [*loaders[name], "--workers", str(n)] for name, n in choices}
+    return _scripts(where, flags, settings, images, *lines)
+
+
+def _scripts(
+    where: Path, common: list[str], settings: Mapping[str, list[str]], images: int, begins: str, ends: str
+) -> Fastest:
+    """`train.py` with each of these flags beside the common ones."""
+
+    def speed(flags: list[str]) -> float:
+        return images / _epoch_seconds(where, [*common, *flags], begins, ends)
+
+    return Fastest({name: partial(speed, flags) for name, flags in settings.items()})
 
 
 def _flags(values: Mapping[str, object]) -> list[str]:
@@ -247,7 +246,7 @@ def first_step(rounds: int) -> dict[str, list[float]]:
     """
     sys.path.append(str(ROOT / "tests"))
     with mock.patch.dict(os.environ), tempfile.TemporaryDirectory() as place:
-        from conftest import TINY, Study
+        from conftest import TINY, Study  # type: ignore[import-not-found]
 
         (Path(place) / "hook").mkdir()
         (Path(place) / "hook" / "sitecustomize.py").write_text(HOOK)
