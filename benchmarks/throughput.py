@@ -176,6 +176,8 @@ def paired_epoch(s: Setting, precision: str, notes: dict[str, list[float]]) -> S
     stream, steps, names = batches(s, work, precision), s.images // s.batch, NAMES[precision]
     if s.device.type == "cuda":
         work.step(*next(batches(s, work, precision)))
+        alone = seconds_of(lambda: [None for _ in batches(s, work, precision)])
+        notes.setdefault(f"Batches alone, {precision}, images/s", []).append(s.images / alone)
         ours = seconds_of(lambda: [work.step(*batch) for batch in stream])
         bare = seconds_of(lambda: [work.step(*fixed) for _ in range(steps)])
         return {names[0]: s.images / ours, names[1]: s.images / bare}
@@ -187,7 +189,7 @@ def paired_epoch(s: Setting, precision: str, notes: dict[str, list[float]]) -> S
         done = time.perf_counter()
         ours, step = ours + done - begun, step + done - ready
         bare += seconds_of(partial(work.step, *fixed))
-    notes.setdefault("Of our seconds in bfloat16, % outside the step", []).append(100 * (1 - step / ours))
+    notes.setdefault(f"Of our seconds in {precision}, % outside the step", []).append(100 * (1 - step / ours))
     return {names[0]: s.images / ours, names[1]: s.images / bare}
 
 
@@ -367,8 +369,8 @@ def works_of(
 ) -> tuple[list[Callable[[], Speeds]], dict[str, others.Fastest]]:
     """What is measured in each round, and, among it, the loops of others by their titles."""
     works: list[Callable[[], Speeds]] = [partial(paired_epoch, s, "bfloat16", notes)]
-    works += [partial(paired_epoch, s, "float32", {})] if asked("float32") else []
-    works += [partial(paired_epoch, s, "float16", {})] if asked("float16") else []
+    works += [partial(paired_epoch, s, "float32", notes)] if asked("float32") else []
+    works += [partial(paired_epoch, s, "float16", notes)] if asked("float16") else []
     works += [partial(filled, s)] if asked("filled") else []
     works += [partial(whole, s, notes)] if asked("whole") else []
     loops: dict[str, others.Fastest] = {}

@@ -4,6 +4,7 @@ The draws come in as a table of uniform numbers, one row a sample, so that what 
 the seed, the epoch and the image, not on its place in a batch.
 """
 
+import functools
 import math
 from typing import Literal
 
@@ -20,6 +21,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel standard deviations."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness, ITU-R BT.601."""
 MAX_ROTATION = 10.0
 """Degrees to either side, `standard` augmentation."""
 JITTER = 0.2
@@ -57,8 +60,7 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """float [N, 3, H, W] in [0, 1] -> zero mean, unit deviation by ImageNet's statistics, channels_last."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
+    mean, std = (_by_channel(values, images.device) for values in (MEAN, STD))
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
@@ -112,7 +114,7 @@ def erase(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 
     rows, columns = (inside(images.shape[d], e, draws[:, i]) for d, e, i in ((2, height, 4), (3, width, 3)))
     erased = rows[:, None, :, None] & columns[:, None, None, :] & (draws[:, 0] < 0.5)[:, None, None, None]
-    return torch.where(erased, torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1), images)
+    return torch.where(erased, _by_channel(MEAN, images.device), images)
 
 
 def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> torch.Tensor:
@@ -150,6 +152,12 @@ def mixup(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch
 
 
 def _grey(images: torch.Tensor) -> torch.Tensor:
-    """Luma (ITU-R BT.601) of RGB images: [N, 1, H, W]."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device, dtype=images.dtype)
-    return (images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
+    """Luma of RGB images: float32 [N, 1, H, W]."""
+    return (images * _by_channel(LUMA, images.device)).sum(1, keepdim=True)
+
+
+@functools.cache
+def _by_channel(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
+    """A number for each channel, float32 [1, 3, 1, 1]. Kept on the device: to copy it there anew would wait
+    for all that a GPU still computes."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)

@@ -549,13 +549,14 @@ def _batches(
     draws = epoch_draws(seed, epoch, len(train), run.augmentation)
     for step in range(training.reached.steps, len(train) // size):
         batch = order[step * size : (step + 1) * size]
-        head.keep = network.dropout_draws(seed, epoch, step, size, head)[own].to(device)
+        head.keep = _sent(network.dropout_draws(seed, epoch, step, size, head)[own], device)
 
         def prepared(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             """Augmented images and the targets of some places in the batch."""
             rows = batch[places]  # noqa: B023 - called within this step
-            images = augment(to_float(train.take(rows).to(device)), draws[rows].to(device), run.augmentation)
-            return images, training.targets[rows.to(device)]
+            images = to_float(_sent(train.take(rows), device))
+            images = augment(images, _sent(draws[rows], device), run.augmentation)
+            return images, training.targets[_sent(rows, device)]
 
         places = torch.arange(size)[own]
         if run.mixup_alpha == 0:
@@ -564,12 +565,20 @@ def _batches(
             weight, partner = (d[own] for d in mixup_draws(seed, epoch, step, size, run.mixup_alpha))
             # Partners may be of other processes' shares: each prepares what it needs, every image once.
             needed, at = torch.unique(torch.cat([places, partner]), return_inverse=True)
-            one, other = at.to(device).split(len(places))
-            weight = weight.to(device)
+            one, other = _sent(at, device).split(len(places))
+            weight = _sent(weight, device)
             images, targets = prepared(needed)
             images = mixup(images[one], images[other], weight)
             targets = mixup(targets[one], targets[other], weight)
         yield normalise(images), targets
+
+
+def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor` on the device. To a GPU from pinned memory, so that nothing waits for what it still computes:
+    the next batch is prepared while the last step runs."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def history_csv(history: list[Epoch]) -> str:

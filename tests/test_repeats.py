@@ -256,6 +256,9 @@ def test_a_learning_curve_is_trained_and_left_where_the_report_reads_it(tmp_path
     assert [one["images"] for one in law["predicted"]] == [400, 800, 4000, 1_000_000]
     assert law["predicted"][2]["accuracy"] == pytest.approx(1 - 2 * 4000**-0.3, abs=1e-6)
     assert "| run1 | 0.30" in (tmp_path / "learning_curve/report.md").read_text()
+    # What it left changed is no obstacle to the next command.
+    code, _, error = study.repeat("--seeds", "0", "1", "--name", "after", "--scores-only")
+    assert (code, error) == (0, "")
 
 
 def test_an_ablation_runs_its_variants_as_one_experiment_a_seed(tmp_path: Path) -> None:

@@ -40,8 +40,6 @@ AHEAD: Final = (2, 10)
 """Times as many images as there are, for which the law is asked."""
 MILLION: Final = 1_000_000
 """Images for which it is asked, too, since the original's claim is about them."""
-DECIDES: Final = Path("learning_curve.json")
-"""What the report reads."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +240,7 @@ def main() -> int:
             root,
             experiments,
             arguments.jobs,
-            [arguments.out, DECIDES],
+            [arguments.out],
             lambda x: print(x, flush=True),
             stages,
         )
@@ -257,14 +255,15 @@ def main() -> int:
         outs.write_text(arguments.out / "report.md", text)
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
         outs.write_bytes(arguments.out / "curve.png", picture(frame))
-        outs.write_json(root / DECIDES, for_report(root, frame, commits))
+        outs.write_json(root / repeats.CURVE, for_report(root, frame, commits))
     except KeyboardInterrupt:
         return 130
     except (RepeatsError, CommittedError, params.ParamsError, ValueError) as error:
         print(f"learning_curve: {error}", file=sys.stderr)
         return 2
     print(
-        f"The report: {arguments.out / 'report.md'}; {DECIDES} decides in the study's own: dvc repro report"
+        f"The report: {arguments.out / 'report.md'}; {repeats.CURVE} decides in the study's own: "
+        "dvc repro report"
     )
     return 1 if failed else 0
 

@@ -40,6 +40,8 @@ SCORES = "evaluate"
 """The stages that make METRICS."""
 DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
 """With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
+CURVE = Path("learning_curve.json")
+"""What `tools.learning_curve` writes for the report of the study; no score depends on it."""
 STOP_SECONDS = 180.0
 """Within which what is told to stop does."""
 SHOW_SECONDS = 60.0
@@ -315,7 +317,7 @@ def run(
     Raises:
         RepeatsError: changes that are not committed, or DVC's own complaint.
     """
-    reports = [f":(exclude){path}" for path in written]
+    reports = [f":(exclude){path}" for path in (*written, CURVE)]
     if git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *reports).strip():
         raise RepeatsError("tracked files are changed: commit first, repeats are of a commit (git status)")
     refuse_idle_data_seeds(values_at(root, "HEAD"), repeats)
