@@ -1,0 +1,163 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # ResNet-50 on compound emotions, three training regimes
+#
+# The whole study from here: install, find the data, train the three runs, look at what they did. It is the same
+# pipeline as `make repro`, with the same report; this notebook only starts it and shows what it made. On Kaggle: attach
+# the data as a dataset, choose *GPU T4 x2* or any other accelerator, and run all cells. Without data the study draws
+# its own faces.
+#
+# Run it again after a session that was cut off: training goes on from its last checkpoint where the folder of the
+# study is still there.
+
+# %% tags=["parameters"]
+REPOSITORY = ""  # where to clone the study from; empty where this notebook lies in a clone
+ATTACHED = "/kaggle/input"  # below it lie data that were attached, if any: see "The data"
+CHANGES = []  # to params.yaml, e.g. ["train.image_size=224", "train.epochs=30", "pretrained.weights=imagenet1k_v1"]
+
+# %% [markdown]
+# ## The repository, and what it needs
+
+# %%
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(*command):
+    """A command, with what it prints as it prints it; an error where it fails."""
+    print("$", *command)
+    joined = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, **joined) as process:
+        for line in process.stdout:
+            print(line, end="")
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed with status {process.returncode}; what it said stands above")
+
+
+if sys.version_info < (3, 11):
+    raise RuntimeError(f"Python 3.11 or newer is needed; this kernel runs {sys.version.split()[0]}")
+here = Path.cwd()
+study = next((p for p in (here, *here.parents, here / "study") if (p / "dvc.yaml").is_file()), None)
+if study is None:
+    if not REPOSITORY:
+        raise RuntimeError(
+            "no clone of the study here: set REPOSITORY, in the cell above, to where it can be cloned from"
+        )
+    run("git", "clone", REPOSITORY, "study")
+    study = here / "study"
+os.chdir(study)
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+run(
+    sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"
+)
+for key, value in (("user.name", "notebook"), ("user.email", "notebook@example.org")):
+    if subprocess.run(["git", "config", key], capture_output=True).returncode:
+        run("git", "config", key, value)  # DVC records experiments as commits
+
+# %% [markdown]
+# ## The data
+#
+# | attached | source |
+# |:--|:--|
+# | `dataset_resnet_224.zip`, as an earlier study made it, or what Kaggle unpacked of it | `imagefolder` |
+# | the official files of RAF-CE, `RAFCE_partition.txt` among them ([which](../docs/data/rafce.md)) | `rafce` |
+# | `fer2013new.csv` and the images of FER2013 ([which](../docs/data/ferplus.md)) | `ferplus` |
+# | nothing of these | `synthetic`: drawn faces |
+#
+# RAF-CE and FER2013 may not be passed on: keep the attached dataset private.
+
+# %%
+KNOWN = {
+    "dataset_resnet_224.zip": "imagefolder",
+    "manifest.csv": "imagefolder",
+    "RAFCE_partition.txt": "rafce",
+    "fer2013new.csv": "ferplus",
+}
+files = sorted(p for p in Path(ATTACHED).rglob("*") if p.name in KNOWN) if ATTACHED else []
+sources = {KNOWN[p.name]: p for p in files}
+if len(sources) > 1:
+    raise RuntimeError(
+        f"attached are data of {' and '.join(sources)}: attach one, or set ATTACHED to the folder of one"
+    )
+source = next(iter(sources), "synthetic")
+if sources:
+    target, found = Path("data/raw") / source, sources[source]
+    if not target.exists():  # links, so that nothing is copied; what is there from before stays
+        shutil.copytree(found.parent, target, copy_function=os.symlink)
+    print(f"{found} -> {target}")
+print(f"data.source={source}")
+
+# %% [markdown]
+# ## The study
+#
+# One command. With GPUs the number format is chosen for them, and two of them share every batch.
+
+# %%
+import torch
+
+gpus = torch.cuda.device_count()
+changes = [f"data.source={source}"]
+if gpus:
+    changes.append("train.precision=auto")
+if gpus > 1:
+    changes.append(f'launcher="torchrun --standalone --nproc-per-node={gpus}"')
+options = [part for change in (*changes, *CHANGES) for part in ("-S", change)]
+run(sys.executable, "-m", "dvc", "exp", "run", *options)
+
+# %% [markdown]
+# ## The table, the verdicts, the ledger
+#
+# The summary of the report: what the measurements support, and what they do not.
+
+# %%
+from IPython.display import Image, Markdown, display
+
+report = Path("report/report.md").read_text()
+display(Markdown("## " + report.split("\n## ")[1]))
+
+# %% [markdown]
+# ## Curves, confusions, classes
+
+# %%
+for name in ("training_curves", "confusion_matrices", "per_class_f1"):
+    display(Image(f"plots/{name}.png"))
+
+# %% [markdown]
+# ## Where the runs look
+#
+# Heat by area over the whole validation split, then examples of each class, right and wrong. Whether such maps say
+# anything is a question of its own: the report answers it.
+
+# %%
+display(Image("plots/attention.png"))
+for gallery in sorted(Path("plots/runs").glob("*/gallery.jpg")):
+    display(Markdown(f"**{gallery.parent.name}**"), Image(str(gallery)))
+
+# %% [markdown]
+# ## To take home
+#
+# `report/report.html` is one file, with all figures in it; `models/best_resnet50.pth` holds the weights of the best
+# run by validation, for plain torchvision too; `data/dataset_resnet_224.zip` can be attached the next time.
+#
+# To see what one knob moves, change it in `CHANGES` and run the last cells again: only what depends on it is trained
+# anew, and `!python -m dvc exp show` compares.
+
+# %%
+for path in ("report/report.html", "models/best_resnet50.pth", "data/dataset_resnet_224.zip"):
+    print(f"{study / path}  {Path(path).stat().st_size / 1e6:.1f} MB")
