@@ -124,6 +124,14 @@ def test_a_study_without_the_three_runs_has_no_order() -> None:
     assert "original's order" not in over_seeds.report(frame(two), THRESHOLDS, "c", "d", [])
 
 
+def test_one_run_is_held_against_none() -> None:
+    said = {
+        runs: over_seeds.report(frame({r: ACCURACIES[r] for r in runs}), THRESHOLDS, "c", "d", [])
+        for runs in (("run1",), ("run1", "run2"))
+    }
+    assert ["Run against run" in text for text in said.values()] == [False, True]
+
+
 def test_the_picture_is_one_and_the_same_twice() -> None:
     first, second = over_seeds.picture(frame()), over_seeds.picture(frame())
     assert first == second

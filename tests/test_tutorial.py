@@ -21,12 +21,43 @@ from stages import extract
 TEXT = (ROOT / "docs/tutorial.md").read_text()
 
 
+CODE = next(block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "def read" in block)
+(REGISTRATION,) = re.findall(r'^    ("table": Source\(.*\)),$', TEXT, re.MULTILINE)
+
+
+def draw_table(raw: Path, of_a_class: int) -> None:
+    """Pictures with their table under data/raw/table: for each split so many of every class."""
+    raw.mkdir(parents=True)
+    prototypes = synthetic.load_prototypes(ROOT / "data/raw/synthetic")
+    lines = ["file,label,split"]
+    for split in SPLITS:
+        for number, label in enumerate(of_a_class * compound_classes("rafdb11")):
+            face = synthetic.draw_face(Planned("compound", split, number, label), prototypes, seed=2)
+            (raw / f"{split}{number}.png").write_bytes(face.content)
+            lines.append(f"{split}{number}.png,{label},{split}")
+    (raw / "faces.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_table(repository: Path) -> None:
+    """Do in a clone what the tutorial says before its commands: pictures, module, registration."""
+    draw_table(repository / "data/raw/table", of_a_class=3)
+    (repository / "rafce/sources/table.py").write_text(CODE)
+    register = repository / "rafce/sources/__init__.py"
+    text = register.read_text()
+    for old, new in (
+        ("from rafce.sources import ferplus, imagefolder, rafce, synthetic", ", table"),
+        ("SOURCES: Final[dict[str, Source]] = {", f"\n    {REGISTRATION},"),
+    ):
+        assert old in text
+        text = text.replace(old, old + new)
+    register.write_text(text)
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> ModuleType:
     """The tutorial's module."""
-    code = next(block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "def read" in block)
     path = tmp_path / "table.py"
-    path.write_text(code)
+    path.write_text(CODE)
     spec = importlib.util.spec_from_file_location("table", path)
     assert spec is not None
     assert spec.loader is not None
@@ -40,17 +71,8 @@ def table(tmp_path: Path) -> ModuleType:
 def study(tmp_path: Path, table: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with pictures and their table under data/raw/table; the source is registered as it says."""
     raw = tmp_path / "data/raw/table"
-    raw.mkdir(parents=True)
-    prototypes = synthetic.load_prototypes(ROOT / "data/raw/synthetic")
-    lines = ["file,label,split"]
-    for split in SPLITS:
-        for number, label in enumerate(compound_classes("rafdb11")):
-            face = synthetic.draw_face(Planned("compound", split, number, label), prototypes, seed=2)
-            (raw / f"{split}{number}.png").write_bytes(face.content)
-            lines.append(f"{split}{number}.png,{label},{split}")
-    (raw / "faces.csv").write_text("\n".join(lines) + "\n")
-    (registration,) = re.findall(r'^    ("table": Source\(.*\)),$', TEXT, re.MULTILINE)
-    entry = eval(f"{{{registration}}}", {"table": table, "Source": Source})
+    draw_table(raw, of_a_class=1)
+    entry = eval(f"{{{REGISTRATION}}}", {"table": table, "Source": Source})
     monkeypatch.setitem(sources.SOURCES, "table", entry["table"])
     monkeypatch.chdir(tmp_path)
     values = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -161,6 +161,27 @@ def against(frame: pd.DataFrame, other: pd.DataFrame, name: str) -> list[str]:
     return [*lines, "", "Paired t test over seeds, not adjusted.", ""]
 
 
+def _pairwise(frame: pd.DataFrame) -> list[str]:
+    """The tests between runs, as a section; none where there is one run."""
+    if frame["run"].nunique() < 2:
+        return []
+    lines = ["", "## Run against run, seed by seed", ""]
+    lines.append(
+        "| first, second | metric | first better, equal, worse | mean difference (95% interval) | p, Holm |"
+    )
+    lines.append("|:--|:--|--:|--:|--:|")
+    for metric in TESTED:
+        for pair in pairs(frame, metric):
+            difference = pair["difference"]
+            p = _cell(pair["p"])
+            counts = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
+            lines.append(
+                f"| {pair['first']}, {pair['second']} | {METRICS[metric]} | {counts} | "
+                f"{with_interval(difference.mean, difference.interval, metric, '+')} | {p} |"
+            )
+    return [*lines, "", "Paired t test over seeds; Holm's adjustment over the pairs of a metric."]
+
+
 def report(
     frame: pd.DataFrame,
     thresholds: DiagnosisParams,
@@ -215,21 +236,7 @@ def report(
             cells = [with_interval(one.mean, one.interval, metric), shown(one.deviation, metric)]
             cells.append(f"{shown(values.min(), metric)} to {shown(values.max(), metric)}")
             lines.append(f"| {run} | {title} | " + " | ".join(cells) + " |")
-    lines += ["", "## Run against run, seed by seed", ""]
-    lines += [
-        "| first, second | metric | first better, equal, worse | mean difference (95% interval) | p, Holm |",
-        "|:--|:--|--:|--:|--:|",
-    ]
-    for metric in TESTED:
-        for pair in pairs(frame, metric):
-            difference = pair["difference"]
-            p = _cell(pair["p"])
-            counts = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
-            lines.append(
-                f"| {pair['first']}, {pair['second']} | {METRICS[metric]} | {counts} | "
-                f"{with_interval(difference.mean, difference.interval, metric, '+')} | {p} |"
-            )
-    lines += ["", "Paired t test over seeds; Holm's adjustment over the pairs of a metric.", ""]
+    lines += [*_pairwise(frame), ""]
     lines += compared
     ordered = in_original_order(frame)
     if ordered:
