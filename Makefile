@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments predict export pr-report documents repeats ablation learning-curve
+.PHONY: repro verify test lint lock deps experiments predict demo export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -18,9 +18,11 @@ test: $(BIN)/.installed
 lint: $(BIN)/.installed
 	$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy
 
-lock: $(BIN)/.installed  # requirements.in -> requirements.txt
-	$(ACTIVE) uv pip compile --universal --python-version 3.11 --no-emit-find-links --upgrade --quiet \
-		--custom-compile-command "make lock" requirements.in -o requirements.txt
+COMPILE = $(ACTIVE) uv pip compile --universal --python-version 3.11 --no-emit-find-links --upgrade --quiet \
+	--custom-compile-command "make lock"
+lock: $(BIN)/.installed  # requirements.in -> requirements.txt, then the demo's, which keeps to it
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) --overrides requirements-demo.overrides requirements-demo.in -o requirements-demo.txt
 
 deps: $(BIN)/.installed  # the code dependencies in dvc.yaml, from the imports of each stage
 	$(ACTIVE) python -m tools.closure --write
@@ -36,6 +38,11 @@ documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made 
 
 predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network sees in them; more: python -m tools.predict -h
 	@$(ACTIVE) python -m tools.predict $(PICTURES)
+
+MODEL ?= models/best_resnet50.pth
+PORT ?= 7860
+demo: $(BIN)/.demo-installed  # a page on this computer that shows what the network sees in a picture
+	@$(ACTIVE) python -m tools.demo --model "$(MODEL)" --port $(PORT)
 
 export: $(BIN)/.installed  # the best network as safetensors and ONNX, with its model card
 	@$(ACTIVE) python -m tools.export
@@ -70,4 +77,9 @@ $(BIN)/.installed: requirements.txt
 	@echo "Installing into .venv: some minutes, 6 GB"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# No dependencies: the lock names them all, with the study's versions of what gradio would have older.
+$(BIN)/.demo-installed: requirements-demo.txt $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-demo.txt
 	@touch $@

@@ -50,14 +50,18 @@ def png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "model.pth"
+def write_weights(path: Path) -> Path:
+    """A network that was not trained, of CLASSES at SIZE."""
     model = network.build(len(CLASSES), 0.0, seed=3)
     with torch.no_grad():  # far enough from even for an order of the classes that rounding does not turn
         model.fc.weight *= 20
     outs.write_torch(path, {"state_dict": network.snapshot(model), **network.usage(CLASSES, SIZE, "abc")})
     return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tmp_path_factory.mktemp("weights") / "model.pth")
 
 
 @pytest.fixture(scope="module")
