@@ -1,6 +1,9 @@
 """Exports: the same answers in every format, and a card that claims only what is of these weights."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 import torchvision
+from conftest import ROOT
 from safetensors import safe_open
 
 from rafce import network, outs
@@ -106,3 +110,12 @@ def test_an_export_that_answers_otherwise_is_an_error(
     assert export.main() == 1
     assert "more than 0.001: do not use these files" in capsys.readouterr().err
     assert not (exported / "other/README.md").exists()
+
+
+def test_an_export_reports_to_nobody(exported: Path, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-m", "tools.export", "--model", str(exported / "best.pth"), "--out", "silent"]
+    paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=exported, env=environment | paths, check=True, capture_output=True)
+    assert (exported / "silent/model.onnx").exists()
+    assert list(tmp_path.glob("*.ses")) == []  # of onnxruntime's telemetry

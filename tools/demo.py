@@ -143,7 +143,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="rafce-demo-", ignore_cleanup_errors=True) as folder:
             os.environ |= {"GRADIO_TEMP_DIR": folder} | SILENT
-            from tools import export  # it imports onnxruntime
+            from tools import export
 
             predictor = Predictor(arguments.model, explain=True)
             weights = network.read_checkpoint(arguments.model)

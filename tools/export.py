@@ -10,6 +10,7 @@ images: the greatest difference from the network is printed, and more than TOLER
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 import torchvision
 from safetensors import safe_open
@@ -84,6 +84,9 @@ def differences(folder: Path, model: ResNet, size: int) -> dict[str, float]:
             alone = torchvision.models.resnet50(num_classes=expected.shape[1]).eval()
             alone.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         read = alone(images).numpy()
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by the import: else it reports to its makers
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     (run,) = session.run(["logits"], {"images": images.numpy()})
     return {
