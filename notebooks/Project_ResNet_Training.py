@@ -23,9 +23,10 @@
 # study is still there.
 
 # %% tags=["parameters"]
-REPOSITORY = ""  # where to clone the study from; empty where this notebook lies in a clone
+REPOSITORY = ""  # the URL to clone the study from (on Kaggle: switch Internet on); empty where this notebook lies in a clone
 ATTACHED = "/kaggle/input"  # below it lie data that were attached, if any: see "The data"
-CHANGES = []  # to params.yaml, e.g. ["train.image_size=224", "train.epochs=30", "pretrained.weights=imagenet1k_v1"]
+CHANGES = []  # to params.yaml, e.g. ["train.image_size=224", "train.epochs=30"]; RAF-CE, which has no single emotions, needs
+# ["pretrained.weights=imagenet1k_v1", "pretrained.basic_emotions.epochs=0"] beside them
 
 # %% [markdown]
 # ## The repository, and what it needs
@@ -75,10 +76,12 @@ for key, value in (("user.name", "notebook"), ("user.email", "notebook@example.o
 #
 # | attached | source |
 # |:--|:--|
-# | `dataset_resnet_224.zip`, as an earlier study made it, or what Kaggle unpacked of it | `imagefolder` |
+# | `dataset_resnet_224.zip`, as an earlier study made it, or what Kaggle unpacked of it; or folders `train/<class>/*`, `val/...`, `test/...` ([which](../docs/data/imagefolder.md)) | `imagefolder` |
 # | the official files of RAF-CE, `RAFCE_partition.txt` among them ([which](../docs/data/rafce.md)) | `rafce` |
 # | `fer2013new.csv` and the images of FER2013 ([which](../docs/data/ferplus.md)) | `ferplus` |
-# | nothing of these | `synthetic`: drawn faces |
+# | nothing | `synthetic`: drawn faces |
+#
+# Attached data that are none of these are an error; `ATTACHED = ""` leaves them alone.
 #
 # RAF-CE and FER2013 may not be passed on: keep the attached dataset private.
 
@@ -89,17 +92,22 @@ KNOWN = {
     "RAFCE_partition.txt": "rafce",
     "fer2013new.csv": "ferplus",
 }
-files = sorted(p for p in Path(ATTACHED).rglob("*") if p.name in KNOWN) if ATTACHED else []
-sources = {KNOWN[p.name]: p for p in files}
-if len(sources) > 1:
+attached = sorted(p for p in Path(ATTACHED).rglob("*") if p.is_file()) if ATTACHED else []
+sources = {KNOWN[p.name]: p.parent for p in attached if p.name in KNOWN}
+trees = {p.parents[2] for p in attached if len(p.parents) > 2 and p.parents[1].name == "train"}
+if not sources and len(trees) == 1:
+    sources = {"imagefolder": trees.pop()}
+if attached and len(sources) != 1:
     raise RuntimeError(
-        f"attached are data of {' and '.join(sources)}: attach one, or set ATTACHED to the folder of one"
+        f"in {ATTACHED} are data of {' and '.join(sources) or 'no known kind'}: see the table above, set ATTACHED"
     )
 source = next(iter(sources), "synthetic")
 if sources:
-    target, found = Path("data/raw") / source, sources[source]
+    # The official files may lie in several folders, or attached datasets.
+    whole = Path(os.path.commonpath([p.parent for p in attached]))
+    target, found = Path("data/raw") / source, sources[source] if source == "imagefolder" else whole
     if not target.exists():  # links, so that nothing is copied; what is there from before stays
-        shutil.copytree(found.parent, target, copy_function=os.symlink)
+        shutil.copytree(found, target, copy_function=os.symlink)
     print(f"{found} -> {target}")
 print(f"data.source={source}")
 
@@ -112,6 +120,11 @@ print(f"data.source={source}")
 import torch
 
 gpus = torch.cuda.device_count()
+if not gpus and shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"]).returncode == 0:
+    raise RuntimeError(
+        f"here are GPUs that torch {torch.__version__} cannot use: take another accelerator, or none"
+    )
+print(f"{gpus} GPUs")
 changes = [f"data.source={source}"]
 if gpus:
     changes.append("train.precision=auto")

@@ -349,3 +349,11 @@ def test_every_data_seed_meets_every_training_seed() -> None:
     assert values["seed"] == 5
     with pytest.raises(RepeatsError, match=r"train\.steps is no key"):
         repeats.with_overrides(values, Repeat("r", 0, None, (("train.steps", 1),)))
+
+
+def test_a_name_that_means_two_runs_is_refused() -> None:
+    values = {"runs": {"run1": {"lr": 1}, "run4": {"lr": 1}}, "further_runs": {"run4": {"lr": 2}}}
+    with pytest.raises(RepeatsError, match="run4 is two different runs"):
+        repeats.chosen_runs(values, ["run1", "run4"])
+    values["further_runs"]["run4"]["lr"] = 1
+    assert repeats.chosen_runs(values, ["run4"]) == {"run4": {"lr": 1}}

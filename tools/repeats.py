@@ -123,9 +123,16 @@ def chosen_runs(values: dict[str, Any], names: Sequence[str]) -> dict[str, Any] 
     """The blocks of these runs, from `runs` and `further_runs` of params.yaml; None for no names.
 
     Raises:
-        RepeatsError: a name that stands in neither.
+        RepeatsError: a name that stands in neither, or in both for different runs.
     """
-    blocks = values["runs"] | (values.get(FURTHER) or {})
+    further = values.get(FURTHER) or {}
+    blocks = values["runs"] | further
+    if twice := [
+        n for n in names if n in values["runs"] and n in further and values["runs"][n] != further[n]
+    ]:
+        raise RepeatsError(
+            f"{twice[0]} is two different runs of {PARAMS}, under runs and {FURTHER}: rename one of them"
+        )
     if unknown := [name for name in names if name not in blocks]:
         raise RepeatsError(
             f"{unknown[0]} is no run of {PARAMS}; it has {', '.join(blocks)}, under runs and {FURTHER}"
