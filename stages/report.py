@@ -71,7 +71,11 @@ def main(values: dict[str, Any]) -> None:
         history=history,
     )
     outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
-    outs.write_json(Path("metrics/diagnosis.json"), verdicts)
+    by_name = {
+        name: {v["name"]: {"outcome": v["outcome"], "evidence": v["evidence"]} for v in found}
+        for name, found in verdicts.items()
+    }
+    outs.write_json(Path("metrics/diagnosis.json"), by_name)
     outs.write_text(Path("plots/training_curves.csv"), report.curves_csv(study.history))
     say = Wording(values["report"].language)
     best = study.runs[study.best]

@@ -94,8 +94,8 @@ class Repository:
     def outcome(self, outcome: str) -> None:
         """Set the first verdict on run2, called `overfitting`."""
         gap = 0.2 if outcome == "supported" else 0.1
-        verdict = {"name": "overfitting", "outcome": outcome, "evidence": {"gap": gap, "threshold": 0.15}}
-        self.json("metrics/diagnosis.json", lambda verdicts: verdicts.update(run2=[verdict]))
+        verdict = {"outcome": outcome, "evidence": {"gap": gap, "threshold": 0.15}}
+        self.json("metrics/diagnosis.json", lambda verdicts: verdicts.update(run2={"overfitting": verdict}))
 
     def settle(self, **written: str) -> None:
         """Make dvc.lock tell of the files and params at hand, as `dvc repro` would; `written`: md5 of outs of
@@ -250,7 +250,7 @@ def test_a_reviewer_sees_knobs_metrics_verdicts_outputs_and_figures_in_a_clone(
     assert "Nothing moved: <code>run1</code>, <code>run3</code>" in report
     outputs = section(report, "Outputs")
     assert "- `train@run2`: `models/last_epoch/run2.pth`, `models/runs/run2.pth`\n" in outputs
-    assert "other bytes: 3; the same bytes: 3" in outputs
+    assert "other bytes: 2; the same bytes: 4" in outputs
     assert f"`{FIGURE}`" in outputs
     assert "train@run1" not in outputs
     assert f"`{FIGURE}` changed" in section(report, "Figures")

@@ -58,7 +58,6 @@ class Selected(BaseModel):
 class Verdict(BaseModel):
     """One verdict on a run."""
 
-    name: str
     outcome: str
     evidence: dict[str, float] = {}
 
@@ -128,21 +127,21 @@ class Side:
 
 
 STAGES, SUMMARY = TypeAdapter(dict[str, Stage]), TypeAdapter(dict[str, Scores])
-VERDICTS = TypeAdapter(dict[str, list[Verdict]])
+VERDICTS = TypeAdapter(dict[str, dict[str, Verdict]])
 
 
 @dataclass(frozen=True)
 class Results:
     """What one side says of itself. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
-    the paths in `lock`, empty for code that is gone. `verdicts`: on each run; a commit of before the stage
-    `report` wrote them has none. `images`: changes with the images."""
+    the paths in `lock`, empty for code that is gone. `verdicts`: on each run, by name; none in commits of
+    before the stage `report` wrote them. `images`: changes with the images."""
 
     knobs: dict[str, Any]
     lock: dict[str, Stage]
     held: dict[str, str]
     summary: dict[str, Scores]
     runs: dict[str, Run]
-    verdicts: dict[str, list[Verdict]]
+    verdicts: dict[str, dict[str, Verdict]]
     images: list[str]
 
     @property

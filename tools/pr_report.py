@@ -229,7 +229,7 @@ def verdict_rows(old: Results, new: Results) -> list[list[str]]:
     on both sides."""
     rows = []
     for run in (r for r in new.verdicts if r in old.verdicts):
-        was, now = ({v.name: v for v in side.verdicts[run]} for side in (old, new))
+        was, now = old.verdicts[run], new.verdicts[run]
         outcomes = [{name: v.outcome for name, v in side.items()} for side in (was, now)]
         for name, before, after in changes(*outcomes):
             numbers = [side[name].evidence if name in side else {} for side in (was, now)]

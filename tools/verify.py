@@ -46,6 +46,7 @@ from tools.rerun import CannotVerifyError, Declared, overlap
 
 NUMBERS = {
     r"metrics/summary\.json": r"\w+\.(?!selected_epoch$)\w+",
+    r"metrics/diagnosis\.json": r"\w+\..+\.evidence\.(gap|train_accuracy|retention|probe)",
     r"metrics/runs/\w+\.json": r"(selected|last)\.\w+\.(accuracy|macro_f1)",
     r"metrics/pretrained\.json": r"selected\.val_accuracy",
     r"metrics/attention/\w+\.json": r"shares\.\w+\.heat",
