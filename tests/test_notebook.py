@@ -46,10 +46,11 @@ def test_outside_a_clone_it_asks_where_the_study_is(tmp_path: Path) -> None:
 
 
 def test_attached_data_of_no_known_kind_are_not_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "input").mkdir()
+    for folder in ("input", "study"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "input/faces.csv").write_text("a,b")
     with pytest.raises(CellExecutionError, match="data of no known kind"):
-        executed(ROOT, ATTACHED=str(tmp_path / "input"))
+        executed(Study(tmp_path / "study").folder, ATTACHED=str(tmp_path / "input"))
 
 
 def test_from_a_clone_and_an_attached_dataset_to_tables_and_pictures(
