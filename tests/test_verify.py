@@ -156,7 +156,7 @@ def test_a_true_study_is_identical_in_every_output_and_only_a_certificate_is_lef
     assert certificate["params"] == params.load(done.folder / "params.yaml")
     assert not certificate["working_tree_differs"]
     assert all(seconds >= 0 for seconds in certificate["seconds"].values()) and certificate["seconds"]
-    assert sum(bool(out["new_numbers"]) for out in certificate["outputs"]) == 9
+    assert sum(bool(out["new_numbers"]) for out in certificate["outputs"]) == 10
     for private in (os.uname().nodename, str(tmp_path), str(done.folder), str(Path.home())):
         assert private not in text + json.dumps(certificate)
 
