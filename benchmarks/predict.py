@@ -8,7 +8,6 @@ their answers are compared. They take turns, ROUNDS times; a ratio is of one rou
 """
 
 import argparse
-import io
 import statistics
 import tempfile
 import time
@@ -22,13 +21,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.throughput import span
-from rafce import outs
+from benchmarks.throughput import span, write_images
 from rafce.augment import MEAN, STD
-from rafce.parallel import cores
-from rafce.prediction import Crop, Failure, Prediction, Predictor
-from rafce.sources import synthetic
-from rafce.sources.synthetic import SyntheticParams
+from rafce.prediction import Crop, Failure, Predictor
 
 ROOT = Path(__file__).parent.parent
 BATCH = 32
@@ -50,20 +45,6 @@ class Pictures(Dataset[torch.Tensor]):
         return self.prepare(Image.open(self.paths[index]).convert("RGB"))
 
 
-def draw(folder: Path, images: int) -> list[Path]:
-    wanted = SyntheticParams(train=images, val=0, test=0, basic=0)
-    _, samples = synthetic.read(ROOT / "data/raw/synthetic", "rafdb11", wanted, workers=cores())
-    paths = []
-    for number, sample in enumerate(samples):
-        jpeg = io.BytesIO()
-        Image.open(io.BytesIO(sample.content)).convert("RGB").resize((224, 224)).save(
-            jpeg, "JPEG", quality=95
-        )
-        paths.append(folder / f"{number}.jpg")
-        outs.write_bytes(paths[-1], jpeg.getvalue())
-    return paths
-
-
 @torch.inference_mode()
 def plain(predictor: Predictor, paths: list[Path], workers: int) -> list[int]:
     """The most probable class of each picture."""
@@ -77,12 +58,8 @@ def ours(predictor: Predictor, paths: list[Path], crop: Crop, explain: bool) -> 
     for found in predictor(paths, BATCH):
         if isinstance(found, Failure):
             raise RuntimeError(found.why)
-        answers.append(_answer(found))
+        answers.append(int(found.probabilities.argmax()))
     return answers
-
-
-def _answer(found: Prediction) -> int:
-    return int(found.probabilities.argmax())
 
 
 def main() -> None:
@@ -98,7 +75,8 @@ def main() -> None:
     speeds: dict[str, list[float]] = defaultdict(list)
     said: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        paths = draw(Path(folder), arguments.images)
+        write_images(Path(folder), arguments.images)
+        paths = sorted(Path(folder, "tree/train").rglob("*.jpg"))
         works: dict[str, Callable[[], list[int]]] = {
             name: partial(plain, predictor, paths, n) for name, n in zip(hand, WORKERS, strict=True)
         }

@@ -160,4 +160,5 @@ def _grey(images: torch.Tensor) -> torch.Tensor:
 def _by_channel(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
     """A number for each channel, float32 [1, 3, 1, 1]. Kept on the device: to copy it there anew would wait
     for all that a GPU still computes."""
-    return torch.tensor(values, device=device).view(1, 3, 1, 1)
+    with torch.inference_mode(False):  # whoever asks first: what is kept serves training, too
+        return torch.tensor(values, device=device).view(1, 3, 1, 1)

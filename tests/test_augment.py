@@ -213,3 +213,12 @@ def test_strong_draws_begin_with_those_of_the_standard_augmentation() -> None:
     assert strong.shape == (50, augment.STRONG_DRAWS)
     assert torch.equal(strong[:, :DRAWS], augment.epoch_draws(0, 1, 50))
     assert len(strong.unique()) == strong.numel()
+
+
+def test_gradients_pass_through_after_images_were_scored_first() -> None:
+    augment._by_channel.cache_clear()
+    with torch.inference_mode():
+        augment.normalise(IMAGES)
+    images = IMAGES.clone().requires_grad_()
+    augment.normalise(images).sum().backward()
+    assert images.grad is not None
