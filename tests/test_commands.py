@@ -106,7 +106,7 @@ def test_the_tutorials_source_is_trained_on(study: Path) -> None:
     assert "rafce/sources/table.py" in (study / "dvc.yaml").read_text()
     for command in shown("docs/tutorial.md"):
         run(study, command)
-    assert "`table` faces" in (study / "report/report.md").read_text()
+    assert "Data: `table`," in (study / "report/report.md").read_text()
 
 
 def test_repeats_curve_and_ablation_run_as_they_stand(tmp_path: Path) -> None:
