@@ -193,8 +193,8 @@ def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) ->
     process = study.start("--seeds", "1", "2", "3")
     until(second_runs)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=200)
-    assert process.returncode == 130
+    said = process.communicate(timeout=200)
+    assert process.returncode == 130, said
     until(lambda: not study.seeds_at_work())
     assert repeats.tasks(tmp_path) == [] or {t.state for t in repeats.tasks(tmp_path)} == {"failed"}
 

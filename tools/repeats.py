@@ -366,9 +366,15 @@ def stop(root: Path, repeats: Sequence[Repeat]) -> None:
     """
     names, begun, quiet = {r.name for r in repeats}, time.monotonic(), 0
     while quiet < 2:  # one that a worker takes while DVC looks is neither waiting nor running to it
-        own = [t for t in tasks(root) if t.name in names and not t.ended]
+        late = time.monotonic() - begun > STOP_SECONDS
+        try:
+            own = [t for t in tasks(root) if t.name in names and not t.ended]
+        except RepeatsError:
+            if late:
+                raise
+            continue
         quiet = 0 if own else quiet + 1
-        if own and time.monotonic() - begun > STOP_SECONDS:
+        if own and late:
             raise RepeatsError(f"{own[0].name} does not stop; end it yourself: dvc queue kill {own[0].name}")
         for one in own:
             # It may have ended, or begun, since DVC was asked; then the next look tells.
