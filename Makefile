@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments predict demo export pr-report documents repeats ablation learning-curve
+.PHONY: repro verify test lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -20,9 +20,10 @@ lint: $(BIN)/.installed
 
 COMPILE = $(ACTIVE) uv pip compile --universal --python-version 3.11 --no-emit-find-links --upgrade --quiet \
 	--custom-compile-command "make lock"
-lock: $(BIN)/.installed  # requirements.in -> requirements.txt, then the demo's, which keeps to it
+lock: $(BIN)/.installed  # requirements.in -> requirements.txt, then those of the extras, which keep to it
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) --overrides requirements-demo.overrides requirements-demo.in -o requirements-demo.txt
+	$(COMPILE) requirements-vlm.in -o requirements-vlm.txt
 
 deps: $(BIN)/.installed  # the code dependencies in dvc.yaml, from the imports of each stage
 	$(ACTIVE) python -m tools.closure --write
@@ -43,6 +44,10 @@ MODEL ?= models/best_resnet50.pth
 PORT ?= 7860
 demo: $(BIN)/.demo-installed  # a page on this computer that shows what the network sees in a picture
 	@$(ACTIVE) python -m tools.demo --model "$(MODEL)" --port $(PORT)
+
+vlm: $(BIN)/.vlm-installed  # a vision-language model about the same images, in the same table: docs/vlm.md
+	$(ACTIVE) dvc repro vlm/dvc.yaml
+	@echo "The report: vlm/report/report.html"
 
 export: $(BIN)/.installed  # the best network as safetensors and ONNX, with its model card
 	@$(ACTIVE) python -m tools.export
@@ -82,4 +87,8 @@ $(BIN)/.installed: requirements.txt
 # No dependencies: the lock names them all, with the study's versions of what gradio would have older.
 $(BIN)/.demo-installed: requirements-demo.txt $(BIN)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-demo.txt
+	@touch $@
+
+$(BIN)/.vlm-installed: requirements-vlm.txt $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vlm.txt
 	@touch $@

@@ -41,7 +41,10 @@ def training_curves(history: Mapping[str, pd.DataFrame], titles: Mapping[str, st
 
 
 def confusion_matrices(runs: Mapping[str, dict[str, Any]], classes: Sequence[str], say: Wording) -> bytes:
-    """Confusion matrices of all runs on validation, one panel a run."""
+    """Confusion matrices of all runs on validation, one panel a run.
+
+    A row of counts may have one more than there are classes: of answers that are none of them.
+    """
     columns = min(len(runs), 3)
     lines = -(-len(runs) // columns)
     figure, axes = plt.subplots(
@@ -205,7 +208,8 @@ def _matrix(
     share = counts / counts.sum(1, keepdims=True).clip(1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     names = [say(c) for c in classes]
-    axes.set_xticks(range(len(classes)), names, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
+    columns = names + [say("vlm-other")] * (counts.shape[1] - len(names))
+    axes.set_xticks(range(len(columns)), columns, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(classes)), names if rows else [""] * len(classes), fontsize=8)
     for i, j in np.argwhere(counts > 0):
         colour = "white" if share[i, j] > 0.6 else "black"

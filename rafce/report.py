@@ -282,7 +282,7 @@ def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
 
 def markdown_report(study: Study, say: Wording) -> str:
     """The report as Markdown; figures are linked relative to `report/`, galleries are left to the HTML."""
-    return _environment(say).get_template("report.md.j2").render(facts(study, say), galleries=False)
+    return environment(say).get_template("report.md.j2").render(facts(study, say), galleries=False)
 
 
 def html_report(
@@ -294,21 +294,31 @@ def html_report(
         figures: path from the root -> PNG bytes. photographs: path -> JPEG bytes of the pictures that show
         faces, the galleries and the contact sheet.
     """
-    environment = _environment(say)
-    body = markdown.markdown(
-        environment.get_template("report.md.j2").render(facts(study, say), galleries=True),
-        extensions=["tables", "fenced_code", TocExtension(slugify=_anchor)],
-    )
-    for name, picture in figures.items():
+    text = environment(say).get_template("report.md.j2").render(facts(study, say), galleries=True)
+    pictures = {name: data_uri(picture, "png") for name, picture in figures.items()}
+    pictures |= {
+        name: data_uri(fit_jpeg(picture, PHOTOGRAPH_BYTES // len(photographs)), "jpeg")
+        for name, picture in photographs.items()
+    }
+    return page(text, say, say.known(study.params["report"].title), pictures)
+
+
+def page(text: str, say: Wording, title: str, pictures: Mapping[str, str]) -> str:
+    """A report in Markdown as one self-contained HTML file.
+
+    Args:
+        pictures: path from the root -> data URI, of every picture that the report links as `../<path>`.
+    """
+    body = markdown.markdown(text, extensions=["tables", "fenced_code", TocExtension(slugify=_anchor)])
+    for name, uri in pictures.items():
         wide = 'class="wide" ' if name.endswith("matrices.png") else ""
-        body = body.replace(f'src="../{name}"', f'{wide}src="{_data_uri(picture, "png")}"')
-    for name, picture in photographs.items():
-        small = fit_jpeg(picture, PHOTOGRAPH_BYTES // len(photographs))
-        body = body.replace(f'src="../{name}"', f'src="{_data_uri(small, "jpeg")}"')
+        body = body.replace(f'src="../{name}"', f'{wide}src="{uri}"')
     if 'src="../' in body:
-        raise ValueError("report.html would not be self-contained: a picture is linked and not embedded")
-    return environment.get_template("report.html.j2").render(
-        language=say.language, title=say.known(study.params["report"].title), body=_scrolling(body)
+        raise ValueError("the report would not be self-contained: a picture is linked and not embedded")
+    return (
+        environment(say)
+        .get_template("report.html.j2")
+        .render(language=say.language, title=title, body=_scrolling(body))
     )
 
 
@@ -326,7 +336,8 @@ def _boxed(table: re.Match[str]) -> str:
     return f'<div class="box{" prose" if prose else ""}" tabindex="0">{table[0]}</div>'
 
 
-def _data_uri(picture: bytes, kind: str) -> str:
+def data_uri(picture: bytes, kind: str) -> str:
+    """A picture as the address that embeds it."""
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
@@ -339,8 +350,9 @@ def _anchor(heading: str, separator: str = "-") -> str:
     return slugify_unicode(heading, separator)
 
 
-def _environment(say: Wording) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(say: Wording) -> jinja2.Environment:
+    """The templates, with filters that print numbers and names as `say` does."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -360,7 +372,7 @@ def _environment(say: Wording) -> jinja2.Environment:
     def signed(number: float, digits: int) -> str:
         return say.decimal(number, digits).replace("-", "\u2212")
 
-    environment.filters |= {
+    found.filters |= {
         "percent": say.percent,
         "decimal": say.decimal,
         "whole": lambda number: say.decimal(number, 0),
@@ -392,4 +404,4 @@ def _environment(say: Wording) -> jinja2.Environment:
         "attribute": lambda text: text.replace('"', "'").replace("[", "(").replace("]", ")"),
         "anchor": _anchor,
     }
-    return environment
+    return found

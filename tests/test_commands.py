@@ -15,7 +15,10 @@ from test_tutorial import write_table
 DOCUMENTS = ("README.md", "docs/tutorial.md")
 ELSEWHERE = {"make test": ".ci/run", "make verify": ".ci/run", "make demo": "tests/test_demo.py"}
 """Command -> the file that runs it."""
-MAKE = 'make() { command make --no-print-directory -o .venv/bin/.installed ACTIVE= "$@"; }; '
+MAKE = (
+    "make() { command make --no-print-directory -o .venv/bin/.installed -o .venv/bin/.vlm-installed "
+    'ACTIVE= "$@"; }; '
+)
 """The environment of the tests in place of one that `make` installs."""
 ran: set[str] = set()
 
@@ -98,6 +101,28 @@ def test_the_network_is_asked_about_pictures_and_exported(study: Path) -> None:
     assert "face.jpg (whole picture, a crop already)" in said
     assert '"top"' in run(study, line("python -m tools.predict photos --json"))
     assert [p.name for p in (study / "maps").iterdir()] == ["photos__street.jpg-1.png"]
+
+
+def test_a_vision_language_model_is_asked_and_stands_beside_the_runs(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second pipeline as its page has it, with a tiny random model in place of the one it names."""
+    pytest.importorskip("openai", reason="the extra is not installed: make vlm")
+    pytest.importorskip("transformers", reason="the extra is not installed: make vlm")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from tiny_vlm import make
+
+    own = study / "vlm/params.yaml"
+    text = re.sub(r"(?m)^  name: \S+", f"  name: {make(tmp_path / 'tiny')}", own.read_text())
+    own.write_text(re.sub(r"(?m)^  revision: \S+", "  revision: null", text))
+    run(study, "dvc checkout && make vlm")
+    report = (study / "vlm/report/report.md").read_text()
+    assert report.count("| `tiny @ ") == 4 and report.count("| ResNet-50, trained on these classes |") == 3
+    assert re.search(r"(?m)^\| few_shot \| `direct.md` \| 11 \|", report)
+    again = run(study, "make vlm")
+    assert "Running stage" not in again
+    assert "Running stage" not in run(study, "dvc repro"), "the study does not depend on it"
+    run(study, "git checkout HEAD -- vlm && git clean -fdq vlm")
 
 
 def test_the_tutorials_source_is_trained_on(study: Path) -> None:

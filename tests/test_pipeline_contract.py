@@ -25,7 +25,10 @@ def paths(entries: list[Any]) -> list[str]:
     return [re.sub(r"\$\{key}", "{run}", e if isinstance(e, str) else next(iter(e))) for e in entries]
 
 
-def data_paths_in(script: Path) -> set[str]:
+DATA = r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml|learning_curve\.json"
+
+
+def data_paths_in(script: Path, pattern: str = DATA) -> set[str]:
     """Every path under the data folders, and input beside them, that a stage's script names; a name in an
     f-string is the run's."""
     found = set()
@@ -36,9 +39,7 @@ def data_paths_in(script: Path) -> set[str]:
             text = node.value
         else:
             continue
-        if re.fullmatch(
-            r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml|learning_curve\.json", text
-        ):
+        if re.fullmatch(pattern, text):
             found.add(text)
     # constants inside an f-string are visited on their own, too: drop those that are only its beginning
     return {
@@ -93,6 +94,45 @@ def test_params_are_exactly_what_the_script_reads(name: str) -> None:
         assert uses >= 2, f"{name} reads {key} and does not use it"
 
 
+VLM: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage)
+    for name, stage in yaml.safe_load((ROOT / "vlm/dvc.yaml").read_text())["stages"].items()
+}
+
+
+@pytest.mark.parametrize("name", VLM)
+def test_a_stage_of_the_second_pipeline_lists_its_code_paths_and_params(name: str) -> None:
+    stage, script = VLM[name], ROOT / "vlm" / f"{name}.py"
+    listed = [d for d in paths(stage["deps"]) if d.endswith(".py") or d == "rafce/templates"]
+    assert listed == closure(f"vlm/{name}.py"), "run `make deps`"
+    declared = [p for p in paths(stage["deps"]) if p not in listed]
+    declared += paths(stage.get("outs", [])) + paths(stage.get("metrics", []))
+    pattern = r"(data|metrics|vlm/(answers|metrics|plots|prompts|report))/[\w{}./]+"
+    named = {n.replace("{name}", "{run}") for n in data_paths_in(script, pattern)}
+    declared = [re.sub(r"\$\{item\.prompt}", "{run}", d) for d in declared]
+    assert {n for n in named if not any(covers(d, n) for d in declared)} == set()
+    assert {d for d in declared if not any(covers(d, n) for n in named)} == set()
+    module = importlib.import_module(f"vlm.{name}")
+    (own,) = (p["vlm/params.yaml"] for p in stage["params"] if isinstance(p, dict))
+    assert {p for p in stage["params"] if isinstance(p, str)} == set(module.STUDY)
+    assert own == [key.replace("{way}", "${key}") for key in module.OWN]
+
+
+def test_the_two_pipelines_share_no_output_and_the_first_knows_nothing_of_the_second() -> None:
+    every = [
+        path
+        for stages in (STAGES, VLM)
+        for stage in stages.values()
+        for kind in ("outs", "plots", "metrics")
+        for path in paths(stage.get(kind, []))
+    ]
+    assert len(every) == len(set(every))
+    for stage in STAGES.values():
+        assert not any("vlm" in path for path in paths(stage["deps"]) if path != "rafce/templates")
+    for stage in VLM.values():
+        assert stage["wdir"] == "..", "its paths are from the root, as all are"
+
+
 def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:
     for name, stage in STAGES.items():
         outs = paths(stage.get("outs", [])) + paths(stage.get("plots", []))
@@ -113,7 +153,9 @@ def test_nothing_that_shows_or_names_a_person_is_an_out_in_git() -> None:
 
 def test_library_does_not_import_stages_tools_or_dvc() -> None:
     for file in (ROOT / "rafce").rglob("*.py"):
-        assert not [f for f in imports(str(file.relative_to(ROOT))) if f.startswith("stages/")], file
+        assert not [f for f in imports(str(file.relative_to(ROOT))) if f.startswith(("stages/", "vlm/"))], (
+            file
+        )
         text = file.read_text()
         assert not re.search(r"^\s*(import|from) (dvc|dvclive|tools|argparse)\b", text, re.M), file
 
@@ -127,5 +169,6 @@ def test_library_has_no_import_cycle() -> None:
             ):
                 visit(other, (*trail, file))
 
-    for script in sorted((ROOT / "stages").glob("*.py")):
-        visit(f"stages/{script.name}", ())
+    for folder in ("stages", "vlm"):
+        for script in sorted((ROOT / folder).glob("*.py")):
+            visit(f"{folder}/{script.name}", ())

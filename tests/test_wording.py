@@ -50,7 +50,7 @@ def test_the_languages_have_the_same_messages_with_the_same_values() -> None:
 
 
 def test_every_message_is_printed_by_something() -> None:
-    sources = [*(ROOT / "rafce").glob("*.py"), *TEMPLATES.glob("*.j2")]
+    sources = [*(ROOT / "rafce").rglob("*.py"), *TEMPLATES.glob("*.j2")]
     code = "\n".join(p.read_text() for p in sources)
     composed = (
         "reason-",
@@ -66,6 +66,7 @@ def test_every_message_is_printed_by_something() -> None:
         "features-",
         "task-",
         "source-",
+        "vlm-reason-",
     )
     for name in catalogue("en"):
         used = re.search(rf"[\"']{re.escape(name)}[\"']", code) or name.startswith(composed)

@@ -1,7 +1,7 @@
 """What code a stage runs: the files of this repository that its script imports, directly or through others.
 
 Usage: python -m tools.closure          prints the code dependencies of every stage, as dvc.yaml lists them
-       python -m tools.closure --write  puts them into dvc.yaml
+       python -m tools.closure --write  puts them into dvc.yaml and vlm/dvc.yaml
 """
 
 import argparse
@@ -10,7 +10,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("rafce", "stages")
+FOLDERS = ("rafce", "stages", "vlm")
+PIPELINES = {"stages": "dvc.yaml", "vlm": "vlm/dvc.yaml"}
+"""Folder of stage scripts -> the file that lists them."""
 TEMPLATES = {"rafce/report.py": "rafce/templates", "rafce/wording.py": "rafce/templates"}
 """Files that a module reads beside the code it imports."""
 
@@ -55,9 +57,9 @@ def with_code_deps(text: str) -> str:
     """dvc.yaml with the code dependencies of every stage replaced by the closure of its script."""
     lines, script, out, skipping = text.splitlines(), "", [], False
     for line in lines:
-        command = re.search(r"cmd: \S+ -m (stages\.\w+)", line)
+        command = re.search(r"cmd: \S+ -m ((?:stages|vlm)\.\w+)", line)
         script = command[1].replace(".", "/") + ".py" if command else script
-        if re.match(r"\s+- (rafce|stages)/", line) and skipping:
+        if re.match(r"\s+- (rafce|stages|vlm)/\S+\.py$|\s+- rafce/templates$", line) and skipping:
             continue
         skipping = bool(re.match(r"\s+deps:", line)) or (skipping and line.lstrip().startswith("- "))
         out.append(line)
@@ -70,13 +72,15 @@ def with_code_deps(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write", action="store_true", help="rewrite the code dependencies in dvc.yaml")
-    if parser.parse_args().write:
-        (ROOT / "dvc.yaml").write_text(with_code_deps((ROOT / "dvc.yaml").read_text()))
-        return
-    for script in sorted((ROOT / "stages").glob("[!_]*.py")):
-        print(f"{script.stem}:")
-        for file in closure(f"stages/{script.name}"):
-            print(f"  - {file}")
+    write = parser.parse_args().write
+    for folder, pipeline in PIPELINES.items():
+        if write:
+            (ROOT / pipeline).write_text(with_code_deps((ROOT / pipeline).read_text()))
+            continue
+        for script in sorted((ROOT / folder).glob("[!_]*.py")):
+            print(f"{folder}.{script.stem}:")
+            for file in closure(f"{folder}/{script.name}"):
+                print(f"  - {file}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,173 @@
+"""Score the answers and set them beside the runs of the study: metrics, matrices, report.
+
+Usage: python -m vlm.score
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rafce import dataset, outs, render, scoring, uncertainty
+from rafce.params import RunTitles
+from rafce.sources import DataParams
+from rafce.streams import numpy_stream
+from rafce.taxonomy import compound_classes
+from rafce.uncertainty import UncertaintyParams
+from rafce.vlm import report
+from rafce.vlm.backend import Reply
+from rafce.vlm.reading import OUTSIDE, coded_units, read_class, read_units
+from rafce.vlm.scores import score, unit_scores
+from rafce.wording import Language, Wording
+from vlm import command
+
+STUDY = {
+    "seed": int,
+    "data": DataParams,
+    "runs": RunTitles,
+    "uncertainty": UncertaintyParams,
+    "report.language": Language,
+}
+OWN = {"ask.limit": int | None, "ways": RunTitles}
+DATASET = Path("data/dataset_resnet_224.zip")
+SPLITS = ("val", "test")
+
+
+class ScoreError(ValueError):
+    """Answers and study do not belong together; the message names the file and the remedy."""
+
+
+def main(values: dict[str, Any]) -> None:
+    classes, seed = compound_classes(values["data"].classes), values["seed"]
+    replicates, permutations = values["uncertainty"].replicates, values["uncertainty"].permutations
+    answers = {name: read_json(f"vlm/answers/{name}.json") for name in values["ways"]}
+    measured = {name: read_json(f"metrics/runs/{name}.json") for name in values["runs"]}
+    frames = {name: frame(way, classes) for name, way in answers.items()}
+    first, *others = frames
+    images = frames[first].index
+    for name in others:
+        if set(frames[name].index) != set(images):
+            raise ScoreError(f"vlm/answers/{name}.json and {first}.json are of other images; ask both again")
+        frames[name] = frames[name].loc[images]
+    for name, found in (*measured.items(), *answers.items()):
+        if (found["data"], found["classes"]) != (answers[first]["data"], list(classes)):
+            raise ScoreError(f"{name} and {first} are of other data or classes; run `dvc repro vlm/dvc.yaml`")
+    labels, split = frames[first]["label"].to_numpy(), frames[first]["split"].to_numpy()
+    predicted = {name: predictions(name, images, classes) for name in values["runs"]}
+    predicted |= {name: found["answer"].to_numpy() for name, found in frames.items()}
+
+    def scored(name: str) -> dict[str, Any]:
+        return {
+            s: score(
+                labels[split == s],
+                predicted[name][split == s],
+                classes,
+                replicates,
+                numpy_stream(seed, "vlm bootstrap", name, s),
+            )
+            for s in SPLITS
+        }
+
+    best = scoring.best_run(measured)
+    runs = {name: {"title": run["title"], **scored(name)} for name, run in measured.items()}
+    ways = {
+        name: {
+            **{k: way[k] for k in ("title", "model", "prompt", "decoding")},
+            "examples": len(way["examples"]),
+            **{k: sum(a.get(k, 0) for a in way["answers"]) for k in ("prompt_tokens", "completion_tokens")},
+            "reasons": reasons(frames[name]),
+            "units": named_units(way, permutations, numpy_stream(seed, "vlm units", name)),
+            **scored(name),
+        }
+        for name, way in answers.items()
+    }
+    test = split == "test"
+    against: dict[str, dict[str, Any]] = {}
+    p_values: dict[str, float] = {}
+    for name in ways:
+        truth, one, other = (a[test] for a in (labels, predicted[name], predicted[best]))
+        against[name] = {
+            "accuracy": uncertainty.mcnemar(one == truth, other == truth),
+            **uncertainty.paired_difference(
+                truth, one, other, len(classes), replicates, numpy_stream(seed, "vlm compare", name)
+            ),
+        }
+        p_values |= {f"{name}/{m}": against[name][m]["p"] for m in ("accuracy", "macro_f1")}
+    for key, adjusted in uncertainty.holm(p_values).items():
+        name, metric = key.split("/")
+        against[name][metric]["p_holm"] = adjusted
+
+    train = [r.label for r in dataset.read_manifest(DATASET) if r.role == "compound" and r.split == "train"]
+    train_labels = np.array([classes.index(label) for label in train if label in classes])
+    results = report.Results(
+        source=values["data"].source,
+        class_set=values["data"].classes,
+        classes=classes,
+        data=answers[first]["data"],
+        limit=values["ask.limit"],
+        best=best,
+        runs=runs,
+        ways=ways,
+        against=against,
+        majority={s: scoring.majority(train_labels, labels[split == s]) for s in SPLITS},
+    )
+    say = Wording(values["report.language"])
+    outs.write_json(Path("vlm/metrics/summary.json"), report.summary(ways))
+    outs.write_json(
+        Path("vlm/metrics/ways.json"),
+        {"data": results.data, "best_run": best, "runs": runs, "ways": ways, "against": against},
+    )
+    panels = {
+        name: {"title": f"{say.known(way['title'])}\n{report.model_name(way['model'])}", "selected": way}
+        for name, way in ways.items()
+    }
+    matrices = render.confusion_matrices(panels, classes, say)
+    outs.write_bytes(Path("vlm/plots/confusion_matrices.png"), matrices)
+    outs.write_text(Path("vlm/report/report.md"), report.markdown_report(results, say))
+    outs.write_text(Path("vlm/report/report.html"), report.html_report(results, say, matrices))
+
+
+def read_json(path: str) -> Any:
+    """A JSON file that an earlier stage wrote."""
+    return json.loads(Path(path).read_text())
+
+
+def frame(way: dict[str, Any], classes: tuple[str, ...]) -> pd.DataFrame:
+    """Answers by image: split, label and answer as numbers, C = outside, and why it is outside."""
+    rows = []
+    for given in way["answers"]:
+        answer, reason = (
+            (None, "unanswered")
+            if given["text"] is None
+            else read_class(Reply(given["text"], given["finish"], 0, 0), classes)
+        )
+        number = len(classes) if answer is None else answer
+        rows.append((given["image"], given["split"], classes.index(given["label"]), number, reason))
+    return pd.DataFrame(rows, columns=["image", "split", "label", "answer", "reason"]).set_index("image")
+
+
+def predictions(name: str, images: pd.Index, classes: tuple[str, ...]) -> np.ndarray:
+    """What a run of the study says to these images: int [N]."""
+    table = pd.read_csv(f"data/predictions/{name}.csv").set_index("image")["predicted"]
+    return table.loc[images].map(classes.index).to_numpy()
+
+
+def reasons(found: pd.DataFrame) -> dict[str, int]:
+    """Answers outside the classes, test, by reason."""
+    counts = Counter(found.query("split == 'test'")["reason"])
+    return {reason: counts[reason] for reason in (*OUTSIDE, "unanswered") if counts[reason]}
+
+
+def named_units(way: dict[str, Any], permutations: int, draws: np.random.Generator) -> dict[str, Any] | None:
+    """Scores of the action units that the answers name; None where no answer has such a line."""
+    named = [read_units(given["text"] or "") for given in way["answers"]]
+    if all(units is None for units in named):
+        return None
+    return unit_scores(named, [coded_units(given["units"]) for given in way["answers"]], permutations, draws)
+
+
+if __name__ == "__main__":
+    command(main, STUDY, OWN, "score", __doc__)
