@@ -109,6 +109,15 @@ def test_log_probabilities_are_those_of_the_whole_answer(model: Path) -> None:
     assert reply.text == CHOICES[max(range(len(CHOICES)), key=reply.scores.__getitem__)]
 
 
+@pytest.mark.parametrize("decoding", [FREE, HELD, WEIGHED])
+def test_an_overflow_is_an_error_and_not_a_class(model: Path, decoding: Decoding) -> None:
+    backend = Local(params(model), CPU)
+    with torch.no_grad():
+        backend._model.lm_head.weight[:] = float("nan")
+    with pytest.raises(ModelError, match=r"model\.precision: .* not a number"):
+        list(backend.answer(conversations(1), CHOICES, decoding))
+
+
 def test_a_folder_is_known_by_what_is_in_it(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / model.name
     shutil.copytree(model, copy)

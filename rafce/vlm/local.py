@@ -1,6 +1,7 @@
 """The model on this machine, with the library transformers."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,7 +13,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
 import transformers
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
 from rafce import training
 from rafce.vlm.backend import Decoding, Failure, ModelError, ModelParams, Reply
@@ -40,6 +46,22 @@ def sha256_of(file: Any) -> bytes:
     while part := file.read(1 << 24):
         digest.update(part)
     return digest.digest()
+
+
+def _no_number() -> ModelError:
+    return ModelError(
+        "model.precision: the network's output is not a number, which in float16 is an overflow; take "
+        "bfloat16 or float32"
+    )
+
+
+class _Checked(LogitsProcessor):
+    """Passes scores on, unless they are no numbers: then the likeliest token would be any."""
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if torch.isnan(scores).any():
+            raise _no_number()
+        return scores
 
 
 class Local:
@@ -170,6 +192,7 @@ class Local:
             top_p=None,
             top_k=None,
             prefix_allowed_tokens_fn=allowed,
+            logits_processor=LogitsProcessorList([_Checked()]),
         )[:, width:]
         asked = inputs["attention_mask"].sum(1).tolist()
         ends = self._model.generation_config.eos_token_id
@@ -198,6 +221,8 @@ class Local:
         logits = self._model(**inputs, logits_to_keep=longest + 1).logits[:, :-1].float()
         chances = torch.log_softmax(logits, -1).gather(2, answers.unsqueeze(-1)).squeeze(-1)
         scores = tuple(round(float(s), 6) for s in (chances * present).double().sum(1))
+        if not all(map(math.isfinite, scores)):
+            raise _no_number()
         best = max(range(len(choices)), key=scores.__getitem__)
         return Reply(choices[best], "stop", width, len(sequences[best]), scores)
 
