@@ -24,7 +24,17 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
-MINUTES = ("test_rafce_study", "test_verify", "test_pipeline", "test_killed_study", "test_processes")
+MINUTES = (
+    "test_commands",
+    "test_rafce_study",
+    "test_verify",
+    "test_pipeline",
+    "test_killed_study",
+    "test_notebook",
+    "test_repeats",
+    "test_processes",
+    "test_shortcut",
+)
 """Test files that take minutes: first, so that at the end no worker waits for the other."""
 
 

@@ -4,6 +4,7 @@ writes."""
 import ast
 import importlib
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,21 @@ def test_the_two_pipelines_share_no_output_and_the_first_knows_nothing_of_the_se
         assert not any("vlm" in path for path in paths(stage["deps"]) if path != "rafce/templates")
     for stage in VLM.values():
         assert stage["wdir"] == "..", "its paths are from the root, as all are"
+
+
+def test_what_names_images_in_the_second_pipeline_is_ignored_by_git() -> None:
+    for stage in VLM.values():
+        for entry in stage.get("outs", []) + stage.get("metrics", []):
+            path, options = next(iter(entry.items()))
+            assert options == {"cache": False}, "dvc checkout would miss it where this was never run"
+    for path in (
+        "vlm/answers/zero_shot.json",
+        "vlm/answers/another.json",
+        "vlm/report/report.html",
+        ".answers/x.jsonl",
+    ):
+        done = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
+        assert done.returncode == 0, f"{path} would be committed"
 
 
 def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:

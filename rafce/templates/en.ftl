@@ -465,6 +465,6 @@ vlm-reason-one-emotion = one emotion alone
 vlm-reason-several = several
 vlm-reason-not-a-class = a pair that is no class
 vlm-reason-unanswered = no answer from the model
-vlm-asked-note = Examples are training images that share neither pixels, nor a near-copy, nor a known person with an image of validation or test; that is checked again when they are chosen. Every text is in `vlm/prompts`, every answer in `vlm/answers` (in the DVC cache).
+vlm-asked-note = Examples are training images that share neither pixels, nor a near-copy, nor a known person with an image of validation or test; that is checked again when they are chosen. Every text is in `vlm/prompts`, every answer in `vlm/answers` (not in git).
 vlm-matrices-alt = Answers by true class on validation, one panel a way of asking; the last column are answers that are no class
 vlm-repeat = How to repeat

@@ -474,6 +474,6 @@ vlm-reason-one-emotion = une seule émotion
 vlm-reason-several = plusieurs
 vlm-reason-not-a-class = une paire qui n'est pas une classe
 vlm-reason-unanswered = sans réponse du modèle
-vlm-asked-note = Les exemples sont des images d'entraînement qui ne partagent ni pixels, ni quasi-copie, ni personne connue avec une image de validation ou de test ; c'est vérifié de nouveau quand on les choisit. Chaque texte est dans `vlm/prompts`, chaque réponse dans `vlm/answers` (dans le cache DVC).
+vlm-asked-note = Les exemples sont des images d'entraînement qui ne partagent ni pixels, ni quasi-copie, ni personne connue avec une image de validation ou de test ; c'est vérifié de nouveau quand on les choisit. Chaque texte est dans `vlm/prompts`, chaque réponse dans `vlm/answers` (pas dans git).
 vlm-matrices-alt = Réponses par classe vraie en validation, un panneau par façon de demander ; la dernière colonne : réponses hors classes
 vlm-repeat = Comment répéter
