@@ -54,11 +54,11 @@ def clean_clone(root: Path, commit: str) -> Iterator[Path]:
 
 
 def declared_stages(folder: Path) -> dict[str, Declared]:
-    """The stages of dvc.yaml, in its order, as DVC resolves them."""
+    """The stages of dvc.yaml, in its order, as DVC resolves them; not those of pipelines beside it."""
     found = {}
     with Repo(str(folder)) as repo:
         for stage in repo.index.stages:
-            if stage.is_data_source:
+            if stage.is_data_source or stage.path_in_repo != "dvc.yaml":
                 continue
             knobs = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
             found[stage.name] = Declared(
