@@ -88,14 +88,14 @@ def test_no_data_no_weights_and_no_faces_are_tracked(study: Study) -> None:
 
 def test_a_report_setting_reruns_the_report_alone(study: Study) -> None:
     study.params(("three training regimes", "three regimes"))
-    status = study.dvc("status")
+    status = study.dvc("status", "dvc.yaml")
     study.git("checkout", "-q", "params.yaml")
     assert [line for line in status.splitlines() if line and not line[0].isspace()] == ["report:"]
 
 
 def test_a_threshold_of_a_verdict_reruns_the_report_alone(study: Study) -> None:
     study.params(("overfitting_gap: 0.15", "overfitting_gap: 0.5"))
-    status = study.dvc("status")
+    status = study.dvc("status", "dvc.yaml")
     study.git("checkout", "-q", "params.yaml")
     stages = {line.rstrip(":") for line in status.splitlines() if line and not line[0].isspace()}
     assert stages == {"report"}
@@ -103,7 +103,7 @@ def test_a_threshold_of_a_verdict_reruns_the_report_alone(study: Study) -> None:
 
 def test_the_epochs_of_the_runs_do_not_rerun_pretraining(study: Study) -> None:
     study.params(("  epochs: 2", "  epochs: 3"))
-    status = study.dvc("status")
+    status = study.dvc("status", "dvc.yaml")
     study.git("checkout", "-q", "params.yaml")
     stages = {line.rstrip(":") for line in status.splitlines() if line and not line[0].isspace()}
     assert {"train@run1", "train@run2", "train@run3"} <= stages
