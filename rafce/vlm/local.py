@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import huggingface_hub
 import torch
 import transformers
 from transformers import (
@@ -25,6 +26,7 @@ from rafce.vlm.backend import Decoding, Failure, ModelError, ModelParams, Reply
 from rafce.vlm.conversation import Conversation, Picture
 
 WEIGHTS = "*.safetensors"
+FILES = [WEIGHTS, "*.json", "*.jinja", "*.txt"]
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
@@ -32,9 +34,7 @@ transformers.utils.logging.set_verbosity_error()
 def folder_revision(folder: Path) -> str:
     """SHA-256 of the names and the bytes of a model's files."""
     digest = sha256()
-    for path in sorted(
-        p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".jinja", ".txt")
-    ):
+    for path in sorted(p for p in folder.iterdir() if any(p.match(kind) for kind in FILES)):
         with path.open("rb") as file:
             digest.update(path.name.encode() + b"\0" + sha256_of(file))
     return digest.hexdigest()
@@ -100,11 +100,19 @@ class Local:
         self.versions = f"transformers {transformers.__version__}, torch {torch.__version__}, {device.type}"
 
     @cached_property
+    def _folder(self) -> str:
+        """Where the model's files are; those of the hub are fetched where they are not there yet."""
+        if self._params.revision is None:
+            return self._params.name
+        with self._loading():
+            return huggingface_hub.snapshot_download(
+                self._params.name, revision=self._params.revision, allow_patterns=FILES
+            )
+
+    @cached_property
     def _processor(self) -> Any:
         with self._loading():
-            processor = AutoProcessor.from_pretrained(
-                self._params.name, revision=self._params.revision, trust_remote_code=False
-            )
+            processor = AutoProcessor.from_pretrained(self._folder, trust_remote_code=False)
         processor.tokenizer.padding_side = "left"
         return processor
 
@@ -112,8 +120,7 @@ class Local:
     def _model(self) -> Any:
         with self._loading(), training.enough_memory("model.precision, or take a smaller model"):
             model: Any = AutoModelForImageTextToText.from_pretrained(
-                self._params.name,
-                revision=self._params.revision,
+                self._folder,
                 dtype=self._dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
