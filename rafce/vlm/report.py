@@ -77,9 +77,9 @@ def _facts(results: Results, say: Wording) -> dict[str, Any]:
                 "name": name,
                 "title": row["title"],
                 "model": f"`{model_name(row['model'])}`" if name in results.ways else say("vlm-resnet"),
-                "val_accuracy": shown(row["val"], "accuracy", None),
+                "val_accuracy": say.percent(row["val"]["accuracy"]),
                 "test_accuracy": shown(row["test"], "accuracy", None),
-                "val_macro_f1": shown(row["val"], "macro_f1", 3),
+                "val_macro_f1": say.decimal(row["val"]["macro_f1"], 3),
                 "test_macro_f1": shown(row["test"], "macro_f1", 3),
                 "outside": shown(row["test"], "outside", None) if name in results.ways else "",
             }
