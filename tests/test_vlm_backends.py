@@ -198,11 +198,14 @@ def served(model: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def test_a_real_server_gives_the_answers_that_the_library_gives(model: Path, served: str) -> None:
-    asked = conversations(4)
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_a_real_server_gives_the_answers_that_the_library_gives(
+    model: Path, served: str, at_once: int
+) -> None:
+    asked = conversations(12)
     local = replies(Local(params(model, batch_size=1), CPU), asked, FREE)
-    one_at_a_time = server_params(served, concurrency=1)
-    remote = replies(Server(params(model, backend="server"), one_at_a_time), asked, FREE)
+    server = Server(params(model, backend="server"), server_params(served, concurrency=at_once))
+    remote = replies(server, asked, FREE)
     assert [r.text for r in remote] == [r.text for r in local]
     assert [(r.finish, r.prompt_tokens, r.completion_tokens) for r in remote] == [
         (r.finish, r.prompt_tokens, r.completion_tokens) for r in local
