@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,8 @@ def folder_revision(folder: Path) -> str:
     digest = sha256()
     for path in sorted(p for p in folder.iterdir() if any(p.match(kind) for kind in FILES)):
         with path.open("rb") as file:
-            digest.update(path.name.encode() + b"\0" + sha256_of(file))
+            digest.update(path.name.encode() + b"\0" + file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def sha256_of(file: Any) -> bytes:
-    """Hash of an open file, read in parts."""
-    digest = sha256()
-    while part := file.read(1 << 24):
-        digest.update(part)
-    return digest.digest()
 
 
 def _no_number() -> ModelError:
