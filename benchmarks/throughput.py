@@ -25,8 +25,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,9 +61,9 @@ ROWS = (
     *("float32", "float16", "filled", "whole", "notebook", "torchvision", "timm", "compiled"),
     *("peak", "frozen", "memory", "profile", "first-step"),
 )
-ON_GPU, ON_CPU = ("float16", "memory"), ("filled", "whole", "torchvision", "profile", "first-step")
+ON_GPU, ON_CPU = ("float16", "memory"), ("filled", "whole", "torchvision", "first-step")
 """Rows that only one of the two kinds of device has: of the others' recipes torchvision's `--amp` is another
-number format there, and the profile tells operators by their CPU time."""
+number format there."""
 NAMES = {"bfloat16": (OURS, BARE), "float32": (OURS32, BARE32), "float16": (OURS16, BARE16)}
 WARM = 2
 """Steps before a measurement: the first allocates the optimizer's state."""
@@ -160,6 +160,11 @@ def batches(s: Setting, work: training._Training, precision: str) -> Iterator[Ba
     return training._batches(work, s.train, s.params(precision), run, 0, 1, slice(0, s.batch))
 
 
+def take_steps(work: training._Training, stream: Iterable[Batch]) -> None:
+    for batch in stream:
+        work.step(*batch)
+
+
 def seconds_of(function: Callable[[], object]) -> float:
     """Until all that the function asked of the device is done."""
     begun = time.perf_counter()
@@ -173,14 +178,16 @@ def paired_epoch(s: Setting, precision: str, notes: dict[str, list[float]]) -> S
     """An epoch of ours, with the bare step after each of its steps: what disturbs one disturbs both. On a
     GPU, where one step's work is asked for while that of the last goes on, one epoch after the other."""
     work, fixed, ours, bare, step = begin(s, precision, s.runs["run1"]), random_batch(s), 0.0, 0.0, 0.0
-    stream, steps, names = batches(s, work, precision), s.images // s.batch, NAMES[precision]
+    steps, names = s.images // s.batch, NAMES[precision]
     if s.device.type == "cuda":
-        work.step(*next(batches(s, work, precision)))
-        alone = seconds_of(lambda: [None for _ in batches(s, work, precision)])
+        take_steps(work, batches(s, work, precision))
+        work.reached.steps = 0
+        alone = seconds_of(partial(deque, batches(s, work, precision), 0))
         notes.setdefault(f"Batches alone, {precision}, images/s", []).append(s.images / alone)
-        ours = seconds_of(lambda: [work.step(*batch) for batch in stream])
-        bare = seconds_of(lambda: [work.step(*fixed) for _ in range(steps)])
+        ours = seconds_of(partial(take_steps, work, batches(s, work, precision)))
+        bare = seconds_of(partial(take_steps, work, [fixed] * steps))
         return {names[0]: s.images / ours, names[1]: s.images / bare}
+    stream = batches(s, work, precision)
     for _ in range(steps):
         begun = time.perf_counter()
         batch = next(stream)
@@ -322,7 +329,8 @@ def group_of(event: Any) -> str:
     return next((g for g, what in GROUPS.items() if any(re.search(what, n) for n in names)), "other")
 
 
-def profile(s: Setting) -> None:
+def profile_cpu(s: Setting) -> None:
+    """The operators that a step of ours spends its time in."""
     work = begin(s, "bfloat16", s.runs["run1"])
     stream, steps = batches(s, work, "bfloat16"), min(3, s.images // s.batch)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
@@ -336,6 +344,31 @@ def profile(s: Setting) -> None:
     print(f"\n| operators | share of {sum(taken.values()) / steps / 1e6:.2f} s a step |\n|---|--:|")
     for group, microseconds in taken.most_common():
         print(f"| {group} | {microseconds / sum(taken.values()):.1%} |")
+
+
+def profile_gpu(s: Setting, rounds: int) -> None:
+    """What bounds a step: the CPU, which asks for its kernels one by one, or the GPU, which computes them."""
+    few, steps = 6, s.images // s.batch
+    print("\n| a step, ms | the CPU asks | kernels | the GPU computes | bare step | ours | batches alone |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for precision in NAMES:
+        work, fixed = begin(s, precision, s.runs["run1"]), random_batch(s)
+        small = (fixed[0][:2, :, :32, :32].contiguous(memory_format=torch.channels_last), fixed[1][:2])
+        times: dict[str, list[float]] = defaultdict(list)
+        for _ in range(rounds + 1):  # the first warms up
+            times["asked"].append(seconds_of(partial(take_steps, work, [small] * steps)))
+            times["bare"].append(seconds_of(partial(take_steps, work, [fixed] * steps)))
+            work.reached.steps = 0
+            times["ours"].append(seconds_of(partial(take_steps, work, batches(s, work, precision))))
+            work.reached.steps = 0
+            times["alone"].append(seconds_of(partial(deque, batches(s, work, precision), 0)))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            seconds_of(partial(take_steps, work, [fixed] * few))
+        kernels = [e for e in profiler.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+        computing = sum(e.device_time for e in kernels) / 1e3 / few
+        asked, bare, ours, alone = (1e3 * statistics.median(t[1:]) / steps for t in times.values())
+        told = f"{asked:.1f} | {len(kernels) / few:.0f} | {computing:.1f}"
+        print(f"| {precision} | {told} | {bare:.1f} | {ours:.1f} | {alone:.1f} |")
 
 
 def span(values: Sequence[float], digits: int = 2) -> str:
@@ -414,6 +447,10 @@ def compare(s: Setting, arguments: argparse.Namespace, asked: Callable[[str], bo
         if asked(name) and not getattr(arguments, flag.replace("-", "_")):
             print(f"| {name} | not measured: pass --{flag} DIR | | |")
     print()
+    for precision, (own, bare) in NAMES.items():
+        pairs = [a / b for a, b in zip(speeds.get(own, ()), speeds.get(bare, ()), strict=True)]
+        if pairs:
+            print(f"Ours is x the bare step, {precision}, {len(pairs)} rounds: {span(pairs)}.")
     for title, values in notes.items():
         print(f"{title}: {span(values)}.")
     for title, loop in loops.items():
@@ -459,7 +496,7 @@ def main() -> None:
         if asked("memory"):
             memory(s)
         if asked("profile"):
-            profile(s)
+            profile_gpu(s, arguments.rounds) if device.type == "cuda" else profile_cpu(s)
     if asked("first-step"):
         print("\n| from `dvc repro train@run1` to the first step | seconds |\n|---|--:|")
         for title, seconds in others.first_step(arguments.rounds).items():

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -23,10 +25,13 @@
 # study is still there.
 
 # %% tags=["parameters"]
-REPOSITORY = ""  # the URL to clone the study from (on Kaggle: switch Internet on); empty where this notebook lies in a clone
-ATTACHED = "/kaggle/input"  # below it lie data that were attached, if any: see "The data"
-CHANGES = []  # to params.yaml, e.g. ["train.image_size=224", "train.epochs=30"]; RAF-CE, which has no single emotions, needs
-# ["pretrained.weights=imagenet1k_v1", "pretrained.basic_emotions.epochs=0"] beside them
+# The URL to clone the study from (on Kaggle: switch Internet on); empty where this notebook lies in a clone.
+REPOSITORY = ""
+# Below it lie data that were attached, if any: see "The data".
+ATTACHED = "/kaggle/input"
+# To params.yaml, e.g. ["train.image_size=224", "train.epochs=30"]. RAF-CE has no single emotions and needs beside them
+# "pretrained.weights=imagenet1k_v1" and "pretrained.basic_emotions.epochs=0".
+CHANGES = []
 
 # %% [markdown]
 # ## The repository, and what it needs

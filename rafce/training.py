@@ -9,7 +9,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any, Final, Literal
 
 import torch
@@ -27,6 +29,7 @@ from rafce.augment import Augmentation, augment, epoch_draws, mixup, mixup_draws
 from rafce.checkpoints import Checkpoints
 from rafce.console import log, progress, show
 from rafce.dataset import LoadParams, Split
+from rafce.parallel import in_order
 from rafce.params import Group
 from rafce.streams import stream_seed
 from rafce.targets import log_prior, targets
@@ -292,9 +295,9 @@ def fit(
             bar.set_description(f"{title}  epoch {number}/{epochs}")
             network.train_mode(model)
             for images, targets in _batches(training, train, params, run, seed, number, own):
-                loss = training.step(images, targets)
+                training.step(images, targets)
                 known = f", val {100 * history[-1].val_accuracy:.1f} %" if history else ""
-                bar.set_postfix_str(f"loss {loss:.3f}{known}", refresh=False)
+                bar.set_postfix_str(f"loss {training.last_loss:.3f}{known}", refresh=False)
                 bar.update(params.batch_size)
                 if training.seconds_unsaved() > CHECKPOINT_SECONDS:
                     training.save()
@@ -317,6 +320,30 @@ def fit(
     reached = training.reached
     assert reached.selected is not None
     return Fitted(history, reached.best, reached.selected, network.snapshot(training.scored_model))
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """The loss of a step, on its way from the device. `step`: of its epoch, counted from 1."""
+
+    step: int
+    value: torch.Tensor
+    there: torch.cuda.Event | None
+
+    @classmethod
+    def ask(cls, step: int, loss: torch.Tensor) -> "_Loss":
+        """Have it sent: from a GPU once it is computed, which this does not wait for."""
+        there = torch.cuda.Event() if loss.is_cuda else None
+        value = loss.detach().to("cpu", non_blocking=True)
+        if there is not None:
+            there.record()
+        return cls(step, value, there)
+
+    def read(self) -> float:
+        """Wait for it."""
+        if self.there is not None:
+            self.there.synchronize()
+        return self.value.item()
 
 
 class _Training:
@@ -342,7 +369,7 @@ class _Training:
         network.freeze(model, run.trainable_parts)
         groups = network.parameter_groups(model, run.lr.body, run.lr.head, run.lr.decay)
         self.rates = [group["lr"] for group in groups]
-        optimizer = _optimizer(groups, params)
+        optimizer = _optimizer(groups, params, accelerator.device)
         self.average: AveragedModel | None = None
         if run.ema_decay:
             self.average = AveragedModel(
@@ -365,14 +392,24 @@ class _Training:
             if accelerator.scaler is not None:
                 accelerator.scaler.load_state_dict(state["scaler"])
         self._saved = time.monotonic()
+        self._unread: _Loss | None = None
+        self.last_loss = math.nan
+        """Of this process, at the last step whose loss has been read."""
 
     @property
     def scored_model(self) -> nn.Module:
         """What validation sees and the outs keep: the network, or the average of its weights."""
         return self.model if self.average is None else self.average.module
 
-    def step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
-        """One update; images float [n, 3, H, W], normalised; targets [n, C]. The loss of this process."""
+    def step(self, images: torch.Tensor, targets: torch.Tensor) -> None:
+        """One update; images float [n, 3, H, W], normalised; targets [n, C].
+
+        A GPU is asked for it and may still be at work on return. Its loss is read after the next step has
+        been asked for, so that the GPU never waits to be asked.
+
+        Raises:
+            TrainingError: the loss of the step before is not finite.
+        """
         factor = self.pace(len(self.reached.history) * self.steps_an_epoch + self.reached.steps)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
@@ -380,27 +417,40 @@ class _Training:
         if self.adjustment is not None:
             logits = logits + self.adjustment
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._not_finite(f"the loss is {value}")
+        asked = _Loss.ask(self.reached.steps + 1, loss)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        self.reached.loss += value
         self.reached.steps += 1
-        return value
+        self.read_loss()
+        self._unread = asked
+
+    def read_loss(self) -> None:
+        """Of the last step: wait for it where it has not been read.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        if self._unread is None:
+            return
+        step, self.last_loss = self._unread.step, self._unread.read()
+        self._unread = None
+        if not math.isfinite(self.last_loss):
+            raise self._not_finite(f"the loss is {self.last_loss}", step)
+        self.reached.loss += self.last_loss
 
     def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
         """End an epoch: score clean images, and keep the weights where they are the best so far."""
+        self.read_loss()
         if self.accelerator.num_processes > 1:  # each has batch-norm statistics of its own; the first's count
             for buffer in self.scored_model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         train_logits, val_logits = self._logits(train, sample), self._logits(val, torch.arange(len(val)))
         val_loss = F.cross_entropy(val_logits, val.labels).item()
         if not math.isfinite(val_loss):
-            raise self._not_finite(f"the validation loss is {val_loss}")
+            raise self._not_finite(f"the validation loss is {val_loss}", self.reached.steps)
         loss = torch.tensor(self.reached.loss / steps, dtype=torch.float64)
         epoch = Epoch(
             epoch=number,
@@ -434,13 +484,14 @@ class _Training:
         """Make a checkpoint, in the first process.
 
         Raises:
-            TrainingError: the weights are not finite; the checkpoints before are kept.
+            TrainingError: the weights or the last loss are not finite; the checkpoints before are kept.
         """
+        self.read_loss()
         self._saved = time.monotonic()
         if self.checkpoints is None or not self.accelerator.is_main_process:
             return
         if not all(p.isfinite().all() for p in self.model.parameters()):
-            raise self._not_finite("a weight is not finite")
+            raise self._not_finite("a weight is not finite", self.reached.steps)
         scaler, reached = self.accelerator.scaler, self.reached
         just_selected = self.average is None and reached.steps == 0 and reached.best is reached.history[-1]
         state = {
@@ -475,8 +526,8 @@ class _Training:
     def _of_all(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
         return self.accelerator.reduce(tensor.to(self.accelerator.device), reduction).cpu()
 
-    def _not_finite(self, what: str) -> TrainingError:
-        epoch, step = len(self.reached.history) + 1, self.reached.steps + 1
+    def _not_finite(self, what: str, step: int) -> TrainingError:
+        epoch = len(self.reached.history) + 1
         return TrainingError(
             f"{what} at epoch {epoch}, step {step}; lower the learning rates of this run or set "
             "train.precision to float32. The state before, the last that is finite, stays in its checkpoint"
@@ -547,35 +598,55 @@ def _batches(
     generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
     order = torch.randperm(len(train), generator=generator)
     draws = epoch_draws(seed, epoch, len(train), run.augmentation)
-    for step in range(training.reached.steps, len(train) // size):
+
+    def augmented(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and targets by their numbers in the split."""
+        images = augment(
+            to_float(_sent(train.take(rows), device)), _sent(draws[rows], device), run.augmentation
+        )
+        return images, training.targets[_sent(rows, device)]
+
+    def prepare(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Images, targets, and which features dropout keeps."""
         batch = order[step * size : (step + 1) * size]
-        head.keep = _sent(network.dropout_draws(seed, epoch, step, size, head)[own], device)
-
-        def prepared(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            """Augmented images and the targets of some places in the batch."""
-            rows = batch[places]  # noqa: B023 - called within this step
-            images = to_float(_sent(train.take(rows), device))
-            images = augment(images, _sent(draws[rows], device), run.augmentation)
-            return images, training.targets[_sent(rows, device)]
-
+        keep = _sent(network.dropout_draws(seed, epoch, step, size, head)[own], device)
         places = torch.arange(size)[own]
         if run.mixup_alpha == 0:
-            images, targets = prepared(places)
+            images, targets = augmented(batch[places])
         else:
             weight, partner = (d[own] for d in mixup_draws(seed, epoch, step, size, run.mixup_alpha))
             # Partners may be of other processes' shares: each prepares what it needs, every image once.
             needed, at = torch.unique(torch.cat([places, partner]), return_inverse=True)
             one, other = _sent(at, device).split(len(places))
             weight = _sent(weight, device)
-            images, targets = prepared(needed)
+            images, targets = augmented(batch[needed])
             images = mixup(images[one], images[other], weight)
             targets = mixup(targets[one], targets[other], weight)
-        yield normalise(images), targets
+        return normalise(images), targets, keep
+
+    steps = range(training.reached.steps, len(train) // size)
+    with ThreadPoolExecutor(1, initializer=_use, initargs=(device,)) as pool:
+        ready = in_order(pool, prepare, steps, ahead=2) if _prepares_ahead(device) else map(prepare, steps)
+        for images, targets, keep in ready:
+            head.keep = keep
+            yield images, targets
+
+
+def _prepares_ahead(device: torch.device) -> bool:
+    """Whether a thread prepares the next batch while this one asks for a step: to ask a GPU for the thousand
+    operations of a step takes a CPU as long as the GPU takes to do them. Where the CPU itself trains, its
+    cores are at work already."""
+    return device.type == "cuda"
+
+
+def _use(device: torch.device) -> None:
+    """In a new thread: the GPU of this process, which is that of each thread of its own."""
+    if device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`tensor` on the device. To a GPU from pinned memory, so that nothing waits for what it still computes:
-    the next batch is prepared while the last step runs."""
+    """`tensor` on the device; to a GPU from pinned memory, which waits for nothing it still computes."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -594,10 +665,14 @@ def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
 
 
-def _optimizer(groups: list[dict[str, Any]], params: OptimisationParams) -> torch.optim.Optimizer:
+def _optimizer(
+    groups: list[dict[str, Any]], params: OptimisationParams, device: torch.device
+) -> torch.optim.Optimizer:
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
-        "sgd": lambda groups, **kw: torch.optim.SGD(groups, momentum=0.9, **kw),
+        "sgd": partial(torch.optim.SGD, momentum=0.9),
     }
-    return kinds[params.optimizer](groups, weight_decay=params.weight_decay)
+    # fused: one operation in place of many, and with float16 the GPU itself decides whether a step counts.
+    fused = True if device.type == "cuda" else None
+    return kinds[params.optimizer](groups, weight_decay=params.weight_decay, fused=fused)

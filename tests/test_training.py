@@ -4,6 +4,7 @@ The loop is the same for every ResNet with torchvision's part names, so most tes
 """
 
 import copy
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -237,13 +238,14 @@ def test_the_loss_is_that_of_adjusted_logits_against_softened_targets(
     losses: list[float] = []
     real = training._Training.step
 
-    def watched(self: Any, images: torch.Tensor, given: torch.Tensor) -> float:
+    def watched(self: Any, images: torch.Tensor, given: torch.Tensor) -> None:
         with torch.no_grad():
             training.network.train_mode(self.model)
             logits = copy.deepcopy(self.model)(images)
         batches.append((logits, given))
-        losses.append(real(self, images, given))
-        return losses[-1]
+        real(self, images, given)
+        self.read_loss()
+        losses.append(self.last_loss)
 
     monkeypatch.setattr(training._Training, "step", watched)
     train = split(11)
@@ -384,7 +386,31 @@ def test_out_of_memory_names_the_knobs(ask: Any) -> None:
         ask(10**15)
 
 
-def test_out_of_memory_while_training_names_the_knobs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changes", [{}, {"mixup_alpha": 0.4, "dropout": 0.5, "augmentation": "strong"}])
+def test_batches_that_a_thread_prepares_ahead_are_those_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """As for a GPU."""
+    run, found, threads = regime(**changes), [], set()
+    real = training.augment
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        threads.add(threading.current_thread())
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "augment", watched)
+    for ahead in (False, True):
+        monkeypatch.setattr(training, "_prepares_ahead", lambda _, ahead=ahead: ahead)
+        fitted = fit(shallow(run.dropout), run, epochs=2)
+        found.append((weights_of(fitted, tmp_path / "a.pth"), fitted.history))
+    assert found[0] == found[1]
+    assert len(threads) == 3, "this one, and one for each epoch"
+    assert not any(t.is_alive() for t in threads - {threading.current_thread()})
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_out_of_memory_while_training_names_the_knobs(monkeypatch: pytest.MonkeyPatch, ahead: bool) -> None:
+    monkeypatch.setattr(training, "_prepares_ahead", lambda _: ahead)
     monkeypatch.setattr(training, "augment", lambda *_: torch.empty(10**15))
     with pytest.raises(TrainingError, match=r"lower train\.batch_size or train\.image_size"):
         fit(shallow(), regime())
