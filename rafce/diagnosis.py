@@ -114,10 +114,11 @@ def diagnose(measured: Evidence, params: DiagnosisParams) -> list[dict[str, Any]
     """Verdicts on one run, in the order of VERDICTS, as dicts with `name`, `outcome`, `evidence`.
 
     Overfitting: a gap at the last epoch that is above zero beyond chance and reaches its threshold, or comes
-    with a validation loss that has turned up. Underfitting: a low train accuracy that no longer rises.
-    Under-trained: a longer run is better, which a longer run has to show. Catastrophic forgetting: the source
-    task and a linear probe both lost more than their thresholds, beyond chance; a low accuracy alone may be
-    an untrained head. Unstable: the results of several seeds lie apart.
+    with a validation loss that has turned up; fewer epochs than a trend needs cannot deny it. Underfitting: a
+    low train accuracy that no longer rises. Under-trained: a longer run is better, which a longer run has to
+    show. Catastrophic forgetting: the source task and a linear probe both lost more than their thresholds,
+    beyond chance; a low accuracy alone may be an untrained head. Unstable: the results of several seeds lie
+    apart.
     """
     verdicts = (
         _overfitting(measured, params),
@@ -140,6 +141,8 @@ def _overfitting(measured: Evidence, params: DiagnosisParams) -> Verdict:
     outcome: Outcome = "undecided"
     if low > 0 and (gap >= params.overfitting_gap or turned):
         outcome = "supported"
+    elif len(measured.train_curve) < TREND_EPOCHS:  # it may yet come: nothing to contradict a claim with
+        pass
     elif high < params.overfitting_gap and not (turned and high > 0):
         outcome = "not supported"
     return Verdict(

@@ -123,7 +123,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise WeightsError(f"{path} does not exist; put the weight file there") from error
+        raise WeightsError(
+            f"{path} does not exist; `make repro` makes the models, other weights must be put there"
+        ) from error
     except Exception as error:  # torch.load raises a dozen types on a broken file
         raise WeightsError(
             f"{path} is not a safe weight file (tensors and plain values only): {error}"

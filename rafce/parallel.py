@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -16,6 +17,11 @@ Result = TypeVar("Result")
 
 STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
 """Set in the environment of what DVC and torchrun start."""
+SECONDS_TO_STOP: Final = 60
+"""For the step at work, and a checkpoint."""
+
+stopping: Final = threading.Event()
+"""Whether this process has been told to end, and does so after what must not be cut off."""
 
 
 def cores() -> int:
@@ -61,7 +67,9 @@ def end_with_parent() -> None:
 def end_with_launcher() -> None:
     """Under DVC or torchrun, end when the process that started this one is gone.
 
-    A killed `dvc repro` stops no stage, and a killed `torchrun` no worker: they would go on writing.
+    A killed `dvc repro` stops no stage, and a killed `torchrun` no worker: they would go on writing. A
+    training that ends by itself with a checkpoint when it is told to (`stopping`) is told, and has
+    SECONDS_TO_STOP.
     """
     watched = []
     child = psutil.Process()
@@ -72,6 +80,10 @@ def end_with_launcher() -> None:
     def watch() -> None:
         while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in watched):
             time.sleep(0.5)
+        if callable(signal.getsignal(signal.SIGTERM)):  # as it has one who would hear that it should end
+            stopping.set()
+        if stopping.is_set():
+            time.sleep(SECONDS_TO_STOP)
         os._exit(1)
 
     if watched:

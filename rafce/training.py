@@ -29,7 +29,7 @@ from rafce.augment import Augmentation, augment, epoch_draws, mixup, mixup_draws
 from rafce.checkpoints import Checkpoints
 from rafce.console import log, progress, show
 from rafce.dataset import LoadParams, Split
-from rafce.parallel import in_order
+from rafce.parallel import in_order, stopping
 from rafce.params import Group
 from rafce.streams import stream_seed
 from rafce.targets import log_prior, targets
@@ -552,18 +552,17 @@ def _check_splits(train: Split, val: Split, params: OptimisationParams) -> None:
 
 @contextlib.contextmanager
 def _interruption(alone: bool) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has come, which then wait for the end of the step; a second one does not.
+    """Whether Ctrl-C or SIGTERM has come, which then wait for the end of the step, or the process that
+    started this one is gone; a second signal does not wait.
 
     Not with several processes: the others would wait in vain for this one, so each ends at once.
     """
-    asked = False
     signals = (signal.SIGINT, signal.SIGTERM)
     alone = alone and threading.current_thread() is threading.main_thread()
     before = [signal.getsignal(number) for number in signals]
 
     def ask(*_: object) -> None:
-        nonlocal asked
-        asked = True
+        stopping.set()
         restore()
 
     def restore() -> None:
@@ -574,10 +573,11 @@ def _interruption(alone: bool) -> Iterator[Callable[[], bool]]:
         for number in signals:
             signal.signal(number, ask)
     try:
-        yield lambda: asked
+        yield lambda: alone and stopping.is_set()
     finally:
         if alone:
             restore()
+            stopping.clear()
 
 
 def _batches(

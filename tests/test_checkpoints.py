@@ -4,13 +4,18 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
+from conftest import ROOT
 from test_training import CPU, FULL, TRAIN, VAL, alone, fit, params, regime, shallow, weights_of
 
 from rafce import checkpoints as checkpoints_module
@@ -364,6 +369,54 @@ def test_asked_to_stop_training_finishes_the_step_and_keeps_it(
     assert signal.getsignal(number) == before
     assert max(p.name for p in (tmp_path / "c").rglob("*.pt")) == "000001-00000002.pt"
     assert result(go_on(tmp_path / "c"), tmp_path / "weights") == uninterrupted
+
+
+LAUNCHER = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+"""What DVC is to a stage."""
+STAGE = """
+import sys, time
+from pathlib import Path
+import test_training as toy
+from rafce import parallel, training
+from rafce.checkpoints import Checkpoints
+
+parallel.end_with_launcher()
+folder, real = Path(sys.argv[1]), training._Training.step
+
+def slow(self, *batch):
+    real(self, *batch)
+    (folder / "taken").write_text(str(self.reached.steps))
+    time.sleep(0.3)
+
+training._Training.step = slow
+toy.fit(toy.shallow(), toy.regime(), train=toy.split(4000), checkpoints=Checkpoints(folder / "c", {}))
+"""
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["launcher killed", "both told to end"])
+def test_a_training_whose_launcher_is_gone_ends_with_a_checkpoint_of_its_step(
+    tmp_path: Path, told: bool
+) -> None:
+    environment = os.environ | {"DVC_STAGE": "train", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    (tmp_path / "stage.py").write_text(STAGE)
+    command = [sys.executable, "-c", LAUNCHER, sys.executable, str(tmp_path / "stage.py"), str(tmp_path)]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as launcher:
+        wait_for(lambda: (tmp_path / "taken").exists() and int((tmp_path / "taken").read_text() or 0) >= 3)
+        (stage,) = psutil.Process(launcher.pid).children()
+        if told:
+            os.killpg(launcher.pid, signal.SIGTERM)
+        else:
+            launcher.kill()
+    stage.wait(60)
+    steps = int((tmp_path / "taken").read_text())
+    assert [p.name for p in (tmp_path / "c").rglob("*.pt*")] == [f"000000-{steps:08}.pt"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:

@@ -175,7 +175,13 @@ def test_a_learning_curve_that_is_bent_or_of_another_study_decides_nothing() -> 
     [
         ("overfits", "run1", {}, "supported"),
         ("overfits", "run1", {"train": (20, 100)}, "undecided"),
-        ("overfits", "run1", {"train": (100, 1000), "val": (100, 1000)}, "contradicted"),
+        (
+            "overfits",
+            "run1",
+            {"train": (100, 1000), "val": (100, 1000), "train_curve": [0.2] * 4},
+            "contradicted",
+        ),
+        ("overfits", "run1", {"train": (100, 1000), "val": (100, 1000)}, "undecided"),
         ("underfits", "run2", {"train": (20, 100), "train_curve": [0.2] * 6}, "supported"),
         ("underfits", "run2", {}, "contradicted"),
         ("underfits", "run2", {"train": (20, 100)}, "not testable"),

@@ -241,7 +241,7 @@ def test_a_port_in_use_is_said(weights: Path) -> None:
 @GRADIO
 def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     said = refused(command("--model", str(tmp_path / "none.pth")))
-    assert "none.pth does not exist; put the weight file there" in said
+    assert "none.pth does not exist; `make repro` makes the models" in said
 
 
 def test_without_gradio_the_remedy_is_named() -> None:

@@ -202,3 +202,11 @@ def test_every_verdict_gives_the_numbers_that_decided_it() -> None:
 
 def test_verdicts_come_in_the_order_that_tables_head_their_columns_with() -> None:
     assert tuple(v["name"] for v in diagnose(HEALTHY, PARAMS)) == VERDICTS
+
+
+@pytest.mark.parametrize(("epochs", "outcome"), [(3, "undecided"), (4, "not supported")])
+def test_a_run_of_a_few_epochs_is_not_said_not_to_overfit(epochs: int, outcome: str) -> None:
+    curve = HEALTHY.train_curve[-epochs:]
+    assert outcomes(replace(HEALTHY, train_curve=curve))["overfitting"] == outcome
+    gap = replace(HEALTHY, train=(395, 400), train_curve=curve)
+    assert outcomes(gap)["overfitting"] == "supported", "that it does is seen at once"

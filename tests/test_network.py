@@ -209,7 +209,7 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_weight_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"none\.pth does not exist; put the weight file there"):
+    with pytest.raises(WeightsError, match=r"none\.pth does not exist; `make repro` makes the models"):
         network.read_checkpoint(tmp_path / "none.pth")
 
 

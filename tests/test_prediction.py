@@ -215,7 +215,7 @@ def test_a_list_on_standard_input_as_json_and_as_csv(weights: Path, folder: Path
 def test_nothing_to_ask_is_exit_status_two(weights: Path, tmp_path: Path, what: str) -> None:
     if what == "model":
         done = asked(str(tmp_path), "--model", str(tmp_path / "none.pth"))
-        assert "does not exist; put the weight file there" in done.stderr
+        assert "does not exist; `make repro` makes the models" in done.stderr
     else:
         done = asked(str(tmp_path / what), "--model", str(weights))
         assert "missing.png" in done.stderr

@@ -22,7 +22,7 @@ import onnx
 import torch
 import torchvision
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torchvision.models import ResNet
 
 from rafce import network, outs
@@ -44,7 +44,7 @@ def to_safetensors(path: Path, model: ResNet, usage: Mapping[str, Any]) -> None:
     """Weights under torchvision's names, with `usage` as JSON in the metadata."""
     state = network.snapshot(model)
     with outs.new_file(path) as temporary:
-        save_file(state, temporary, {key: json.dumps(value) for key, value in usage.items()})
+        temporary.write_bytes(save(state, {key: json.dumps(value) for key, value in usage.items()}))
 
 
 def to_onnx(path: Path, model: ResNet, usage: Mapping[str, Any]) -> None:
@@ -158,13 +158,13 @@ def card(
         "## Limits",
         "",
         "- How it does on people of other ages, skin colours and cultures than its data's was not measured.",
-        "- Rare classes are rarely or never named; the table above says which.",
+        *(["- Rare classes are rarely or never named; the table above says which."] if metrics else []),
         "- Probabilities are those of the softmax; the calibration error says how far to believe them.",
         "",
         "## Licence",
         "",
-        "The code is Apache-2.0. Weights inherit the terms of the data that they were trained on: RAF-CE's",
-        "are for academic research only.",
+        "The code is Apache-2.0. Weights inherit the terms of the data that they were trained on, and of the",
+        "weights that training began with: RAF-CE's are for academic research only.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
