@@ -45,12 +45,12 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, step: int, folder: Path, every_st
     left = step
     real = training._Training.step
 
-    def dying(self: Any, *batch: torch.Tensor) -> float:
+    def dying(self: Any, *batch: torch.Tensor) -> None:
         nonlocal left
         if left == 0:
             raise Killed
         left -= 1
-        return real(self, *batch)
+        real(self, *batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(training._Training, "step", dying)
@@ -113,10 +113,10 @@ def test_every_optimizer_goes_on_exactly_after_several_interruptions(
     real = training._Training.step
     calls = iter(range(100))
 
-    def dying(self: Any, *batch: torch.Tensor) -> float:
+    def dying(self: Any, *batch: torch.Tensor) -> None:
         if next(calls) % 3 == 2:
             raise Killed
-        return real(self, *batch)
+        real(self, *batch)
 
     monkeypatch.setattr(training._Training, "step", dying)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
@@ -316,8 +316,8 @@ def test_a_loss_that_is_not_finite_leaves_the_last_state_that_is(
     real = training._Training.step
     calls = iter(range(100))
 
-    def diverging(self: Any, images: torch.Tensor, targets: torch.Tensor) -> float:
-        return real(self, images * (float("nan") if next(calls) == 3 else 1), targets)
+    def diverging(self: Any, images: torch.Tensor, targets: torch.Tensor) -> None:
+        real(self, images * (float("nan") if next(calls) == 3 else 1), targets)
 
     monkeypatch.setattr(training._Training, "step", diverging)
     with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 2;.* stays in its checkpoint"):
@@ -334,13 +334,12 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(
     """The last step of an epoch ruins the weights; its own loss was fine."""
     real = training._Training.step
 
-    def ruining(self: Any, *batch: torch.Tensor) -> float:
-        loss = real(self, *batch)
+    def ruining(self: Any, *batch: torch.Tensor) -> None:
+        real(self, *batch)
         if len(self.reached.history) == 1 and self.reached.steps == 2:
             with torch.no_grad():
                 for network_at_work in (self.model, self.scored_model):
                     network_at_work.fc.weight[0, 0] = float("inf")
-        return loss
 
     monkeypatch.setattr(training._Training, "step", ruining)
     with pytest.raises(TrainingError, match="the validation loss is nan at epoch 2"):
@@ -357,10 +356,10 @@ def test_asked_to_stop_training_finishes_the_step_and_keeps_it(
     before = signal.getsignal(number)
     calls = iter(range(100))
 
-    def interrupted(self: Any, *batch: torch.Tensor) -> float:
+    def interrupted(self: Any, *batch: torch.Tensor) -> None:
         if next(calls) == 3:
             os.kill(os.getpid(), number)
-        return real(self, *batch)
+        real(self, *batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(training._Training, "step", interrupted)
