@@ -164,7 +164,7 @@ def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
 
     code, _, error = study.repeat("--seeds", "0", "1", "--set", "seconds=1")
     assert code == 2
-    assert "experiment repeat-0 of this commit has other params; choose another --name" in error
+    assert "experiment repeat-0 of this commit has other params" in error
 
     study.commit()  # the report, which changes nothing that decides numbers
     code, out, _ = study.repeat("--seeds", "0", "1", "--name", "again", "--against", "repeats/scores.csv")
@@ -274,10 +274,50 @@ def test_an_ablation_runs_its_variants_as_one_experiment_a_seed(tmp_path: Path) 
     assert "| without_bonus |" in report
 
 
+def test_only_what_was_made_with_its_params_counts_as_finished(tmp_path: Path) -> None:
+    study = Tiny(tmp_path)
+    study.do(sys.executable, "-m", "dvc", "repro", "-q")
+    study.commit()
+    head = study.do("git", "rev-parse", "HEAD").strip()
+    of_head = f"refs/exps/{head[:2]}/{head[2:]}"
+    planned = repeats.planned([1], [], [], "repeat")
+
+    def kept(ref: str, *made_by: str) -> str:
+        """A commit with the experiment's params, after that command, and nothing else under refs/exps."""
+        for old in study.do("git", "for-each-ref", "--format=%(refname)", "refs/exps").split():
+            study.do("git", "update-ref", "-d", old)
+        text = (tmp_path / "params.yaml").read_text()
+        (tmp_path / "params.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+        if made_by:
+            study.do(*made_by)
+        study.commit()
+        commit = study.do("git", "rev-parse", "HEAD").strip()
+        study.do("git", "update-ref", ref, commit)
+        study.do("git", "reset", "-q", "--hard", head)
+        return commit
+
+    dvc_repro = (sys.executable, "-m", "dvc", "repro", "-q")
+    kept("refs/exps/temp/merge-8Ki", *dvc_repro)  # DVC's own, for as long as an experiment begins
+    assert repeats.finished(tmp_path, planned) == {}
+    kept(f"{of_head}/other")  # as of `dvc exp save`: scores of seed 0
+    assert repeats.finished(tmp_path, planned) == {}
+    kept(f"{of_head}/repeat-1")
+    with pytest.raises(RepeatsError, match=r"repeat-1 of this commit has .* scores that were not made with"):
+        repeats.finished(tmp_path, planned)
+    forge = "import pathlib as p; f = p.Path('metrics/runs/run1.json'); f.write_text(f.read_text() + ' ')"
+    kept(f"{of_head}/other", "sh", "-c", f'{" ".join(dvc_repro)} && {sys.executable} -c "{forge}"')
+    assert repeats.finished(tmp_path, planned) == {}
+    kept(f"{of_head}/other", "git", "rm", "-q", "dvc.lock")
+    assert repeats.finished(tmp_path, planned) == {}
+    whole = kept(f"{of_head}/other", *dvc_repro, "evaluate")
+    assert repeats.finished(tmp_path, planned) == {"repeat-1": whole}
+
+
 def commits(study: Tiny) -> list[str]:
     """Of the finished experiments."""
     listed = study.do("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
-    return [line.split()[0] for line in listed.splitlines() if "celery" not in line and "exec" not in line]
+    found = [line.split() for line in listed.splitlines()]
+    return [commit for commit, ref in found if repeats.EXPERIMENT.fullmatch(ref)]
 
 
 def test_stopping_waits_for_what_a_worker_has_just_taken(monkeypatch: pytest.MonkeyPatch) -> None:

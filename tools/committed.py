@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -245,6 +245,29 @@ def contradictions(
 def lock_of(side: Side) -> dict[str, Stage]:
     """The stages in dvc.lock."""
     return side.parsed("dvc.lock", lambda content: STAGES.validate_python(yaml(content).get("stages")))
+
+
+def overlap(path: str, other: str) -> bool:
+    """Whether they are one path, or one lies in the other."""
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
+
+
+def made_there(side: Side, paths: Sequence[str]) -> bool:
+    """Whether `side` has these files and, by its dvc.lock, its own params and code made them: true of the
+    stages that wrote them and of all before. False where only a stage before them was run with new params."""
+    if not {"dvc.lock", *paths} <= side.files:
+        return False
+    lock, makers, sought = lock_of(side), dict[str, Stage](), [*paths]
+    while sought:
+        path = sought.pop()
+        found = {n: s for n, s in lock.items() if any(overlap(out.path, path) for out in s.outs)}
+        sought += [dep.path for name in found.keys() - makers.keys() for dep in found[name].deps]
+        makers |= found
+    written = {out.path: out.md5 for stage in makers.values() for out in stage.outs}
+    as_written = all(written.get(d.path, d.md5) == d.md5 for stage in makers.values() for d in stage.deps)
+    is_made = all(any(overlap(out, path) for out in written) for path in paths)
+    knobs = flat(side.parsed("params.yaml", yaml))
+    return is_made and as_written and not contradictions(knobs, makers, hashes(side, makers))
 
 
 def results(side: Side) -> Results:

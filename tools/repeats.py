@@ -14,6 +14,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from rafce import outs, params
 from rafce.diagnosis import DiagnosisParams
 from rafce.taxonomy import SPLITS
 from tools import over_seeds
-from tools.committed import CommittedError, git
+from tools.committed import CommittedError, Side, git, made_there
 
 PARAMS = "params.yaml"
 FURTHER = "further_runs"
@@ -42,6 +43,9 @@ DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
 """With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
 CURVE = Path("learning_curve.json")
 """What `tools.learning_curve` writes for the report of the study; no score depends on it."""
+EXPERIMENT = re.compile("refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+"""The ref of an experiment: the commit that it began from, its name. Others of DVC's, such as `temp/merge-…`,
+hold the params of an experiment that has only begun."""
 STOP_SECONDS = 180.0
 """Within which what is told to stop does."""
 SHOW_SECONDS = 60.0
@@ -199,19 +203,19 @@ def finished(root: Path, repeats: Sequence[Repeat]) -> dict[str, str]:
     listed = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode()
     for line in listed.splitlines():
         commit, ref = line.split()
-        place, name = ref.removeprefix("refs/exps/").rsplit("/", 1)
-        if place.startswith("celery"):  # DVC's own: queued and failed ones
+        if not (experiment := EXPERIMENT.fullmatch(ref)):
             continue
         values = values_at(root, commit)
         names = [one for one, expected in wanted.items() if expected == values]
-        if names and not git(root, "diff", "--name-only", commit, "HEAD", "--", *DECIDES):
+        same = names and not git(root, "diff", "--name-only", commit, "HEAD", "--", *DECIDES)
+        if same and made_there(Side(root, commit), [METRICS.format(run=run) for run in values["runs"]]):
             found |= dict.fromkeys(names, commit)
-        elif place.replace("/", "") == head:
-            taken.add(name)
+        elif experiment[1] + experiment[2] == head:
+            taken.add(experiment[3])
     if clash := sorted(taken & (wanted.keys() - found.keys())):
         raise RepeatsError(
-            f"experiment {clash[0]} of this commit has other params; choose another --name, or remove it: "
-            f"dvc exp remove {clash[0]}"
+            f"experiment {clash[0]} of this commit has other params, or scores that were not made with them; "
+            f"choose another --name, or remove it: dvc exp remove {clash[0]}"
         )
     return found
 

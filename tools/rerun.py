@@ -16,7 +16,7 @@ from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.repo.checkout import CheckoutError
 
-from tools.committed import CODE, Side, git, yaml
+from tools.committed import CODE, Side, git, overlap, yaml
 
 
 class CannotVerifyError(Exception):
@@ -31,11 +31,6 @@ class Declared:
     deps: frozenset[str]
     params: frozenset[str]
     outs: dict[str, bool]
-
-
-def overlap(path: str, other: str) -> bool:
-    """Whether they are one path, or one lies in the other."""
-    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 
 @contextlib.contextmanager

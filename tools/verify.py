@@ -40,9 +40,10 @@ from tools.committed import (
     git,
     hashes,
     lock_of,
+    overlap,
     yaml,
 )
-from tools.rerun import CannotVerifyError, Declared, overlap
+from tools.rerun import CannotVerifyError, Declared
 
 NUMBERS = {
     r"metrics/summary\.json": r"\w+\.(?!selected_epoch$)\w+",
