@@ -16,7 +16,7 @@ from rafce.images import Decoded, ImageError, ImageLimits, inspect, pixel_hash
 from rafce.leakage import KINDS, SIDE, Pair, perceptual_hash
 from rafce.manifest import Row, fingerprint, shares_of
 from rafce.sources.base import Sample, SourceError
-from rafce.taxonomy import BASIC, SIX, SPLITS, components
+from rafce.taxonomy import BASIC, COMPOUND, NOT_IN_RAFDB, SIX, SPLITS, components
 
 FAULTS: Final = ("missing", "damaged", "unreadable", "truncated", "blank")
 """Kinds of images that cannot be used: `data.unreadable` decides whether they end the stage."""
@@ -132,13 +132,20 @@ def only_classes(rows: Sequence[Row], classes: Sequence[str]) -> tuple[list[Row]
     return kept, gone
 
 
-def need_every_split(rows: Sequence[Row]) -> None:
-    """Raises SourceError where no compound image is left in one of the splits."""
+def need_enough(rows: Sequence[Row], classes: Sequence[str]) -> None:
+    """Raises SourceError where no compound image is left in one of the splits, or no training image of one
+    of the classes."""
     for split in SPLITS:
         if not any(r.role == "compound" and r.split == split for r in rows):
             raise SourceError(
                 f"no compound image of the study's classes in split {split}; check the source's files"
             )
+    learnt = {r.label for r in rows if r.role == "compound" and r.split == "train"}
+    if absent := [c for c in classes if c not in learnt]:
+        remedy = "add images of it, or check how the source's files spell it"
+        if len(classes) == len(COMPOUND) and set(absent) <= set(NOT_IN_RAFDB):
+            remedy = "add images of it, or set data.classes to rafdb11, which is without it"
+        raise SourceError(f"no training image of {', '.join(absent)}: nothing could learn it; {remedy}")
 
 
 def dropped_for(pair: Pair) -> Dropped:

@@ -141,9 +141,11 @@ def _overfitting(measured: Evidence, params: DiagnosisParams) -> Verdict:
     outcome: Outcome = "undecided"
     if low > 0 and (gap >= params.overfitting_gap or turned):
         outcome = "supported"
-    elif len(measured.train_curve) < TREND_EPOCHS:  # it may yet come: nothing to contradict a claim with
-        pass
-    elif high < params.overfitting_gap and not (turned and high > 0):
+    elif (
+        len(measured.train_curve) >= TREND_EPOCHS  # with fewer it may yet come
+        and high < params.overfitting_gap
+        and not (turned and high > 0)
+    ):
         outcome = "not supported"
     return Verdict(
         "overfitting",

@@ -99,7 +99,7 @@ def main(values: dict[str, Any]) -> None:
 
         rows, others = audit.only_classes([picture.row for picture in pictures.values()], classes)
         rows, leaking, pairs = without_leaks(rows, pictures, store, data.leakage)
-        audit.need_every_split(rows)
+        audit.need_enough(rows, classes)
         rows.sort(key=audit.manifest_order)
         dropped += [*others, *leaking]
 

@@ -16,7 +16,7 @@ from rafce.images import ImageLimits
 from rafce.leakage import Pair
 from rafce.manifest import LABELS, Row, fingerprint
 from rafce.sources.base import Sample, SourceError
-from rafce.taxonomy import SPLITS
+from rafce.taxonomy import SPLITS, ClassSet, compound_classes
 
 LIMITS = ImageLimits()
 
@@ -134,7 +134,28 @@ def test_only_the_classes_of_the_study_are_kept_and_all_basic_rows() -> None:
 def test_a_split_without_images_of_the_classes_is_named(split: str) -> None:
     rows = [row(s, s, label="Sadly_Angry") for s in SPLITS if s != split]
     with pytest.raises(SourceError, match=f"no compound image of the study's classes in split {split}"):
-        audit.need_every_split([*rows, row("b", split, "basic")])
+        audit.need_enough([*rows, row("b", split, "basic")], ["Sadly_Angry"])
+
+
+@pytest.mark.parametrize(
+    ("absent", "classes", "remedy"),
+    [
+        ("Happily_Sad", "rafce14", "set data.classes to rafdb11"),
+        ("Sadly_Angry", "rafce14", "check how the source's files spell it"),
+        ("Sadly_Angry", "rafdb11", "check how the source's files spell it"),
+    ],
+)
+def test_a_class_that_nothing_could_learn_is_refused_at_once(
+    absent: str, classes: ClassSet, remedy: str
+) -> None:
+    names = compound_classes(classes)
+    rows = [row(f"{s}{c}", s, label=c) for s in SPLITS for c in names]
+    audit.need_enough(rows, names)
+    left = [r for r in rows if (r.label, r.split) != (absent, "train")]
+    with pytest.raises(
+        SourceError, match=f"no training image of {absent}: nothing could learn it; .*{remedy}"
+    ):
+        audit.need_enough(left, names)
 
 
 def test_counts_tell_classes_splits_reasons_pairs_and_what_the_files_are() -> None:

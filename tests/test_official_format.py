@@ -74,7 +74,7 @@ def test_label_files_shifted_by_a_row_are_noticed(
 def test_raw_files_that_may_not_be_passed_on_are_refused_once_git_tracks_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build(tmp_path / "data/raw/rafce", {"Sadly_Angry": (2, 1, 1)})
+    build(tmp_path / "data/raw/rafce", dict.fromkeys(RAFCE_COUNTS, (1, 1, 1)))
     monkeypatch.chdir(tmp_path)
     extract.subprocess.run(["git", "init", "-q"], check=True)
     audited(tmp_path, "rafdb11", monkeypatch)

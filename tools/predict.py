@@ -5,8 +5,8 @@ Usage: python -m tools.predict PATH... [--model models/best_resnet50.pth] [--exp
 PATH: JPEG and PNG files, folders of them, or `-`: a list on standard input, one path a line. Faces are cut
 out of photographs (`--crop`); each line says what was done. One line a face on standard output, as soon as it
 is known: the three most probable classes. `--json`: an object a line; `--csv`: with a header. `--explain`:
-each face beside its heat map, as PNG. Pictures that cannot be used are listed at the end; exit status 1 then,
-2 where nothing could be asked.
+each face beside its heat map, with these classes, as PNG. Pictures that cannot be used are listed at the end;
+exit status 1 then, 2 where nothing could be asked.
 """
 
 import argparse
@@ -17,6 +17,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
 
 from rafce import outs
 from rafce.console import progress
@@ -73,6 +76,25 @@ def line(one: dict[str, Any]) -> str:
     return f"{one['image']} ({what}): {answers}"
 
 
+def explained(found: Prediction, one: dict[str, Any]) -> bytes:
+    """The face, the face under the heat map of the first answer, and the answers of its record (PNG)."""
+    figure = Figure(figsize=(6.8, 3.7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(found.overlay())
+    axes.set_axis_off()
+    first, *others = [f"{display(t['class'])} {100 * t['probability']:.0f}%" for t in one["top"]]
+    axes.set_title(first, fontsize=13, pad=20)
+    axes.annotate(
+        ", ".join(others), (0.5, 1), (0, 6), "axes fraction", "offset points", ha="center", fontsize=9
+    )
+    bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes, shrink=0.75, ticks=[0, 1])
+    bar.ax.set_yticklabels(["least", "most"], fontsize=8)
+    bar.set_label(f"heat behind: {first.rpartition(' ')[0]}", fontsize=8)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    return png.getvalue()
+
+
 def overlay_name(found: Prediction) -> str:
     """A file name of its own for each face, in one folder: `photos__trip__one.jpg-2.png`."""
     parts = [p for p in Path(found.face.path).parts if p not in ("/", "..", ".")]
@@ -123,9 +145,7 @@ def main() -> int:
                 print(json.dumps(one) if arguments.json else line(one))
             sys.stdout.flush()
             if arguments.explain is not None:
-                png = io.BytesIO()
-                found.overlay().save(png, "PNG")
-                outs.write_bytes(arguments.explain / overlay_name(found), png.getvalue())
+                outs.write_bytes(arguments.explain / overlay_name(found), explained(found, one))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read has read enough
