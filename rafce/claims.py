@@ -331,8 +331,9 @@ def _class_rank(study: Study, entry: Entry) -> Decided:
     name, counts = entry.emotion, study.train_counts
     if name not in counts:
         return said("measured-no-class"), NOT_TESTABLE
-    rank = sorted(counts, key=lambda c: -counts[c]).index(name) + 1
-    published = sorted(RAFCE_COUNTS, key=lambda c: -RAFCE_COUNTS[c][0]).index(name) + 1
+    # Classes with equally many images all have the rank of the first: none of them is the rare one.
+    rank = 1 + sum(n > counts[name] for n in counts.values())
+    published = 1 + sum(n > RAFCE_COUNTS[name][0] for n, *_ in RAFCE_COUNTS.values())
     measured = said(
         "measured-rare",
         rank=rank,
@@ -367,6 +368,10 @@ def _recall_zero(study: Study, entry: Entry) -> Decided:
 
 
 def _frequent_share(study: Study, entry: Entry) -> Decided:
+    """Whether the runs answer with the three most frequent classes more often than these occur."""
+    third = sorted(study.train_counts.values(), reverse=True)[2:4]
+    if len(third) == 2 and third[0] == third[1]:
+        return said("measured-no-frequent"), NOT_TESTABLE
     by_run, outcomes = [], []
     for name, errors in study.comparisons["errors"].items():
         found = errors["frequent"]

@@ -1,5 +1,6 @@
 """The ledger of the original's claims: each follows its measurement by the rule that claims.yaml names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from rafce.claims import (
 from rafce.claims import claims as decided
 from rafce.diagnosis import Change
 from rafce.report import markdown_report
+from rafce.taxonomy import COMPOUND
 from rafce.wording import Wording
 
 EN = Wording("en")
@@ -287,6 +289,18 @@ def test_that_the_largest_class_is_rare_is_contradicted_by_its_count() -> None:
     assert found.verdict == "contradicted"
     assert "number 1 of 14 in RAF-CE as published (582)" in EN(found.measured)
     assert "number 3 of 3 by training images here (10)" in EN(found.measured)
+
+
+def test_where_classes_are_equally_frequent_none_is_rare_and_no_three_are_the_most_frequent() -> None:
+    s = study(comparisons=compared(run1=errors(difference=0.2, interval=(0.1, 0.3))))
+    equal = s.data | {"compound": {c: {"train": 4, "val": 2, "test": 2} for c in COMPOUND}}
+    level = replace(s, data=equal, classes=COMPOUND)
+    assert "number 1 of 14 by training images here (4)" in EN(claim(level, "rare").measured)
+    assert claim(level, "rare").verdict == "contradicted"
+    assert claim(level, "biased").verdict == "not testable"
+    assert "third and the fourth" in EN(claim(level, "biased").measured)
+    more = {c: {"train": 9 - min(i, 3), "val": 2, "test": 2} for i, c in enumerate(COMPOUND)}
+    assert claim(replace(level, data=s.data | {"compound": more}), "biased").verdict == "supported"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ def test_the_summary_is_flat_with_the_names_that_tables_of_experiments_use() -> 
     assert json.loads(json.dumps(summary)) == summary
 
 
+def test_few_test_images_are_said_to_decide_little() -> None:
+    s = study()
+    said = "**10 test images decide little**: the 95% interval of an accuracy reaches up to 31.0 points"
+    assert said in report.markdown_report(s, EN)
+    for run in s.runs.values():
+        run["selected"]["test"]["images"] = 100
+    assert "decide little" not in report.markdown_report(s, EN)
+
+
 def test_the_curves_have_a_row_for_each_run_split_and_epoch() -> None:
     lines = report.curves_csv(study(("b", "a")).history).splitlines()
     assert lines[0] == "run,split,epoch,accuracy,loss"

@@ -32,7 +32,8 @@ supported-by-evidence = Supported by the evidence
 none = none
 and = {" and "}
 majority = Always the most frequent class
-summary-note = Accuracies in percent on clean images, at the epoch selected on validation; gaps (train minus validation) in points. The best run by validation is in bold. One seed: a difference of a few points between runs may be chance.
+summary-note = Accuracies in percent on clean images, at the epoch selected on validation; gaps (train minus validation) in points. The best run by validation is in bold. One seed: a difference of a few points between runs may be chance. The numbers are those of `metrics/summary.json`; `docs/evidence.md` says how each number of this report is made.
+few-images = **{ $images } test images decide little**: the 95% interval of an accuracy reaches up to { POINTS($half) } to either side. Verdicts, tests and the ledger below are to be read so.
 
 verdicts = Verdicts
 verdict-overfitting = overfitting
@@ -76,6 +77,7 @@ measured-fails = recall on test: { $list }
 measured-fails-run = { $name } { PERCENT($recall) } (95% interval { PERCENT($low) } to { PERCENT($high) })
 measured-no-image = no such image among those scored
 measured-biased = predictions on the three most frequent classes against the images there, validation: { $list }
+measured-no-frequent = no three classes are the most frequent: the third and the fourth have equally many training images
 measured-biased-run = { $name } { PERCENT($predicted) } against { PERCENT($true) } (95% interval of the difference { CHANGE($low) } to { CHANGE($high) })
 
 ## Evidence
@@ -129,7 +131,7 @@ features-other = other starting weights than ImageNet's
 measured-units = Mantel correlation with shared action units: { $list }
 measured-units-run = { $name } { DECIMAL($r, 2) } (p { DECIMAL($p, 4) }), given shared emotions { DECIMAL($given_r, 2) } (p { DECIMAL($given_p, 4) })
 uncertainty = How sure these numbers are
-uncertainty-note = On { $images } test images, in brackets 95% intervals: Wilson for accuracies, resampling of the images within their classes for the others ({ $replicates } times). Macro-F1 is also given over the { $classes } classes with at least { $enough } test images, since one image moves the F1 of a class of four. An emotion counts half: of a compound, each basic emotion that is right. ECE: expected calibration error; Brier: from 0 to 2.
+uncertainty-note = On { $images } test images, in brackets 95% intervals: Wilson for accuracies, resampling of the images within their classes for the others ({ $replicates } times). Macro-F1 is also given over the { $classes } classes with at least { $enough } test images, since one image moves the F1 of a class of four. An emotion counts half: of a compound, each basic emotion that is right. ECE: expected calibration error; Brier: from 0 to 2. The intervals know the chance of these images, not that of training: how far another seed moves a run, `make repeats` measures (`docs/reproducibility.md`: five seeds of the default study). From `metrics/runs/`.
 coverage-note = In { $simulations } simulated studies with these class counts and confusions, the 95% interval of macro-F1 held the true value in: { $list }.
 coverage-run = { $name } { PERCENT($coverage) }
 ci = { $value } ({ $low } to { $high })
@@ -142,7 +144,7 @@ ece = ECE
 brier = Brier
 emotions-percent = Emotions %
 pairs-of-runs = Differences between runs
-pairs-note = On the same test images; the first minus the second. Accuracy: exact McNemar test; macro-F1: permutation test, in which the two answers to an image change places. The family of tests is named in advance: all pairs of runs, both measures ({ $tests } tests); p is adjusted for it by Holm's method. One seed: the tests know the chance of the images, not that of training.
+pairs-note = On the same test images; the first minus the second. Accuracy: exact McNemar test; macro-F1: permutation test, in which the two answers to an image change places ({ $replicates } times, so that p is never below { $least }). The family of tests is named in advance: all pairs of runs, both measures ({ $tests } tests); p is adjusted for it by Holm's method. One seed: the tests know the chance of the images, not that of training. From `metrics/comparisons.json`.
 pair = Runs
 difference-accuracy = Accuracy, points
 only-right = Only the first / only the second right

@@ -35,7 +35,8 @@ supported-by-evidence = Verdict étayé par les mesures
 none = aucun
 and = {" et "}
 majority = Toujours la classe la plus fréquente
-summary-note = Exactitudes en pourcentage, sur des images non augmentées, à l'époque retenue sur la validation ; écarts (entraînement moins validation) en points. La meilleure expérience en validation est en gras. Une seule graine : quelques points d'écart entre expériences peuvent relever du hasard.
+summary-note = Exactitudes en pourcentage, sur des images non augmentées, à l'époque retenue sur la validation ; écarts (entraînement moins validation) en points. La meilleure expérience en validation est en gras. Une seule graine : quelques points d'écart entre expériences peuvent relever du hasard. Ces nombres sont ceux de `metrics/summary.json` ; `docs/evidence.md` dit comment chaque nombre de ce rapport est obtenu.
+few-images = **{ $images } images de test ne décident pas de grand-chose** : l'intervalle à 95 % d'une exactitude va jusqu'à { POINTS($half) } de part et d'autre. Verdicts, tests et registre ci-dessous sont à lire ainsi.
 
 verdicts = Verdicts
 verdict-overfitting = surapprentissage
@@ -79,6 +80,7 @@ measured-fails = rappel sur le test : { $list }
 measured-fails-run = { $name } { PERCENT($recall) } (intervalle à 95 % : { PERCENT($low) } à { PERCENT($high) })
 measured-no-image = aucune image de cette classe parmi celles évaluées
 measured-biased = part des prédictions portant sur les trois classes les plus fréquentes, comparée à la part réelle de ces classes, en validation : { $list }
+measured-no-frequent = aucun groupe de trois classes n'est le plus fréquent : la troisième et la quatrième ont autant d'images d'entraînement
 measured-biased-run = { $name } { PERCENT($predicted) } contre { PERCENT($true) } (intervalle à 95 % de la différence : { CHANGE($low) } à { CHANGE($high) })
 
 ## Evidence
@@ -132,7 +134,7 @@ features-other = autres poids de départ que ceux d'ImageNet
 measured-units = corrélation de Mantel avec les unités d'action communes : { $list }
 measured-units-run = { $name } { DECIMAL($r, 2) } (p { DECIMAL($p, 4) }), à émotions communes égales { DECIMAL($given_r, 2) } (p { DECIMAL($given_p, 4) })
 uncertainty = Ce que ces chiffres ont de sûr
-uncertainty-note = Sur { $images } images de test, entre parenthèses les intervalles à 95 % : Wilson pour les exactitudes, rééchantillonnage des images dans leurs classes pour les autres ({ $replicates } fois). Le macro-F1 est aussi donné sur les { $classes } classes d'au moins { $enough } images de test, car une image suffit à déplacer le F1 d'une classe de quatre. Émotions : dans un composé, chaque émotion simple juste compte pour moitié. ECE : erreur de calibration attendue ; Brier : de 0 à 2.
+uncertainty-note = Sur { $images } images de test, entre parenthèses les intervalles à 95 % : Wilson pour les exactitudes, rééchantillonnage des images dans leurs classes pour les autres ({ $replicates } fois). Le macro-F1 est aussi donné sur les { $classes } classes d'au moins { $enough } images de test, car une image suffit à déplacer le F1 d'une classe de quatre. Émotions : dans un composé, chaque émotion simple juste compte pour moitié. ECE : erreur de calibration attendue ; Brier : de 0 à 2. Ces intervalles connaissent le hasard des images, pas celui de l'entraînement : `make repeats` mesure de combien une autre graine déplace une expérience (`docs/reproducibility.md` : cinq graines de l'étude par défaut). Tiré de `metrics/runs/`.
 coverage-note = Sur { $simulations } études simulées avec ces effectifs et ces confusions, l'intervalle à 95 % du macro-F1 contenait la vraie valeur dans : { $list }.
 coverage-run = { $name } { PERCENT($coverage) }
 ci = { $value } ({ $low } à { $high })
@@ -145,7 +147,7 @@ ece = ECE
 brier = Brier
 emotions-percent = Émotions %
 pairs-of-runs = Différences entre expériences
-pairs-note = Sur les mêmes images de test ; la première moins la seconde. Exactitude : test exact de McNemar ; macro-F1 : test de permutation, où les deux réponses à une image échangent leurs places. La famille de tests est fixée d'avance : toutes les paires, les deux mesures ({ $tests } tests) ; p est ajusté par la méthode de Holm. Une seule graine : les tests connaissent le hasard des images, pas celui de l'entraînement.
+pairs-note = Sur les mêmes images de test ; la première moins la seconde. Exactitude : test exact de McNemar ; macro-F1 : test de permutation, où les deux réponses à une image échangent leurs places ({ $replicates } fois, si bien que p ne descend pas sous { $least }). La famille de tests est fixée d'avance : toutes les paires, les deux mesures ({ $tests } tests) ; p est ajusté par la méthode de Holm. Une seule graine : les tests connaissent le hasard des images, pas celui de l'entraînement. Tiré de `metrics/comparisons.json`.
 pair = Expériences
 difference-accuracy = Exactitude, points
 only-right = Seule la première / seule la seconde juste
