@@ -24,7 +24,7 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
-MINUTES = (
+STUDIES = (
     "test_commands",
     "test_rafce_study",
     "test_verify",
@@ -35,11 +35,15 @@ MINUTES = (
     "test_processes",
     "test_shortcut",
 )
-"""Test files that take minutes: first, so that at the end no worker waits for the other."""
+"""Test files that take minutes, marked `study`; in this order, so that at the end no worker waits long."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: MINUTES.index(item.path.stem) if item.path.stem in MINUTES else len(MINUTES))
+    for item in items:
+        if item.path.stem in STUDIES:
+            item.add_marker("study")
+    items.sort(key=lambda item: STUDIES.index(item.path.stem) if item.path.stem in STUDIES else len(STUDIES))
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -130,7 +134,10 @@ class Study:
 
 
 TINY = (
-    ("train: 800, val: 250, test: 250, basic: 800", "train: 64, val: 33, test: 33, basic: 64"),
+    (
+        "    train: 800\n    val: 250\n    test: 250\n    basic: 800",
+        "    train: 64\n    val: 33\n    test: 33\n    basic: 64",
+    ),
     ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 1"),
     ("image_size: 96 ", "image_size: 64 "),
     ("  epochs: 10", "  epochs: 2"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
 from tools.closure import ROOT, closure, imports
@@ -139,7 +140,7 @@ def test_dvc_asks_for_no_metrics_of_the_second_pipeline_where_it_was_not_run() -
         assert not stage.keys() & {"metrics", "plots"}, "`dvc metrics diff` would complain of them"
 
 
-def test_what_names_images_in_the_second_pipeline_is_ignored_by_git() -> None:
+def test_what_shows_or_names_images_is_ignored_by_git() -> None:
     for stage in VLM.values():
         for entry in stage.get("outs", []):
             path, options = next(iter(entry.items()))
@@ -148,10 +149,24 @@ def test_what_names_images_in_the_second_pipeline_is_ignored_by_git() -> None:
         "vlm/answers/zero_shot.json",
         "vlm/answers/another.json",
         "vlm/report/report.html",
+        "data/raw/of_others/faces.csv",
+        "data/predictions/another_run.csv",
+        "plots/runs/another_run/gallery.jpg",
+        "plots/runs/another_run/confusions.jpg",
         ".answers/x.jsonl",
     ):
         done = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
         assert done.returncode == 0, f"{path} would be committed"
+
+
+def test_an_experiment_changes_the_line_of_its_knob_alone(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    apply_overrides(tmp_path / "params.yaml", ["runs.run2.dropout=0.3"])
+    before, after = ((folder / "params.yaml").read_text().splitlines() for folder in (ROOT, tmp_path))
+    assert len(before) == len(after), "write params.yaml as DVC does"
+    assert [(a.strip(), b.strip()) for a, b in zip(before, after, strict=True) if a != b] == [
+        ("dropout: 0.6", "dropout: 0.3")
+    ]
 
 
 def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:

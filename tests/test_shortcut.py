@@ -31,7 +31,13 @@ SMALL = (
     ("precision: bfloat16 ", "precision: auto "),
     ("lr: {body: 1.0e-4, head: 1.0e-4}", "lr: {body: 1.0e-3, head: 1.0e-3}"),
 )
-FACES = "train: 800, val: 250, test: 250, basic: 800, shortcut: 0.0"
+FACES = (800, 250, 250, 800, 0.0)
+
+
+def faces(train: int, val: int, test: int, basic: int, shortcut: float) -> str:
+    """How params.yaml says that so many are drawn."""
+    numbers = {"train": train, "val": val, "test": test, "basic": basic, "shortcut": shortcut}
+    return "".join(f"    {name}: {number}\n" for name, number in numbers.items())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, dict[s
     AcceleratorState._reset_state(reset_partial_state=True)  # of another precision, by tests before
     for shortcut in (0, 1):
         one = Study(tmp_path_factory.mktemp(f"shortcut-{shortcut}"))
-        one.params((FACES, f"train: 220, val: 110, test: 11, basic: 0, shortcut: {shortcut}.0"), *SMALL)
+        one.params((faces(*FACES), faces(220, 110, 11, 0, float(shortcut))), *SMALL)
         with contextlib.chdir(one.folder):
             measured[shortcut] = trained()
     torch.set_num_threads(threads)
