@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
+.PHONY: repro verify test test-studies lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed
 	$(ACTIVE) dvc repro
 	@echo "The report: report/report.html"
@@ -13,7 +13,10 @@ verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; 
 	@$(ACTIVE) python -m tools.verify $(TARGET) --commit "$(COMMIT)"
 
 test: $(BIN)/.installed
-	$(ACTIVE) python -m pytest
+	$(ACTIVE) python -m pytest -m "not study"
+
+test-studies: $(BIN)/.installed  # the tests that run whole studies: the docs' commands, kills, referees, several processes
+	$(ACTIVE) python -m pytest -m study
 
 lint: $(BIN)/.installed
 	$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy

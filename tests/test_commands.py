@@ -13,7 +13,12 @@ from test_repeats import Tiny
 from test_tutorial import write_table
 
 DOCUMENTS = ("README.md", "docs/tutorial.md")
-ELSEWHERE = {"make test": ".ci/run", "make verify": ".ci/run", "make demo": "tests/test_demo.py"}
+ELSEWHERE = {
+    "make test": ".ci/run",
+    "make test-studies": ".ci/run",
+    "make verify": ".ci/run",
+    "make demo": "tests/test_demo.py",
+}
 """Command -> the file that runs it."""
 MAKE = (
     "make() { command make --no-print-directory -o .venv/bin/.installed -o .venv/bin/.vlm-installed "
