@@ -1,4 +1,4 @@
-"""Seconds of class-activation maps: this project's way against the ways that the grad-cam library documents.
+"""Seconds of Grad-CAM maps: this project's way against the ways that the grad-cam library documents.
 
 Usage: python -m benchmarks.maps [--images 32] [--rounds 3]
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from pytorch_grad_cam import LayerCAM
+from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from rafce import attention, network
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def by_library(model: torch.nn.Module, layer: str, images: torch.Tensor, size: int) -> np.ndarray:
     maps = []
-    with LayerCAM(model, [getattr(model, layer)[-1]]) as cam:
+    with GradCAM(model, [getattr(model, layer)[-1]]) as cam:
         for batch in images.split(size):
             inputs = normalise(to_float(batch)).requires_grad_(True)
             maps.append(cam(inputs, [ClassifierOutputTarget(0)] * len(batch)))
@@ -55,7 +55,7 @@ def main() -> None:
         ways: dict[str, Callable[[], np.ndarray]] = {
             "one": lambda: by_library(model.requires_grad_(True), layer, images, 1),  # noqa: B023
             "batches": lambda: by_library(model.requires_grad_(True), layer, images, BATCH),  # noqa: B023
-            "ours": lambda: attention.heat_maps(model, images, targets, "layercam", layer, BATCH, CPU),  # noqa: B023
+            "ours": lambda: attention.heat_maps(model, images, targets, "gradcam", layer, BATCH, CPU),  # noqa: B023
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         maps = {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,23 @@ def test_every_format_answers_as_the_network_does(
     for found in (metadata, properties):
         assert json.loads(found["classes"]) == list(CLASSES)
         assert json.loads(found["preprocessing"])["image_size"] == SIZE
+
+
+def test_the_card_says_how_to_load_what_lies_beside_it(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(exported, monkeypatch, capsys)
+    monkeypatch.chdir(exported / "out")
+    images = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).numpy()
+    blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    found = []
+    for block in blocks:
+        names = {"images": images}
+        exec(block, names)
+        found.append(torch.as_tensor(names["logits"]).detach().numpy())
+    assert len(found) == 2
+    assert found[0].shape == (2, len(CLASSES))
+    assert np.abs(found[0] - found[1]).max() < 1e-4 < np.ptp(found[0])
 
 
 def test_the_card_claims_nothing_that_was_measured_of_other_weights(

@@ -23,7 +23,7 @@ from rafce.manifest import LABELS, Row
 from rafce.sources import DataParams, synthetic
 from rafce.sources.base import SourceError
 from rafce.sources.synthetic import SyntheticParams
-from rafce.taxonomy import SPLITS
+from rafce.taxonomy import SPLITS, compound_classes
 from stages import extract
 
 
@@ -177,6 +177,8 @@ def tree(folder: Path, faces: list[Image.Image]) -> None:
     }
     placed["train/Sadly_Angry/near"] = CHANGES["darker"](faces[4])
     placed["train/Sadly_Angry/same"] = faces[2]
+    others = [c for c in compound_classes("rafdb11") if c != "Sadly_Angry"]
+    placed |= {f"train/{c}/{i}": faces[5 + i] for i, c in enumerate(others)}
     for name, face in placed.items():
         path = folder / f"data/raw/imagefolder/{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +246,7 @@ def test_an_unusable_image_ends_extract_or_is_left_out_with_its_reason(
     broken = tmp_path / "data/raw/imagefolder/train/Sadly_Angry/0.png"
     broken.write_bytes(broken.read_bytes()[:500])
     with pytest.raises(
-        SourceError, match=r"1 of 7 listed images cannot be used \(1 truncated\)(.|\n)*/0\.png"
+        SourceError, match=r"1 of 17 listed images cannot be used \(1 truncated\)(.|\n)*/0\.png"
     ):
         run_extract(tmp_path, monkeypatch)
     assert not Path("data/extracted").exists()

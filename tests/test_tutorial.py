@@ -91,9 +91,15 @@ def test_the_tutorials_source_is_extracted_like_any_other(study: Path) -> None:
 
 
 def test_its_errors_name_file_and_line(study: Path) -> None:
-    (study / "faces.csv").write_text("file,label,split\ntrain0.png,Cheerful,train\n")
-    with pytest.raises(SourceError, match=r"faces\.csv, line 2: .*Cheerful"):
-        extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+    for text, said in (
+        ("file,label,split\ntrain0.png,Cheerful,train\n", "label is Cheerful, not one of Happily_Sur"),
+        ("file,label,split\ntrain0.png,Sadly_Angry,dev\n", "split is dev, not one of train, val, test"),
+        ("file,class,split\ntrain0.png,Sadly_Angry,train\n", "label is None, not one of "),
+        ("label,split\nSadly_Angry,train\n", "file is None, not a file name"),
+    ):
+        (study / "faces.csv").write_text(text)
+        with pytest.raises(SourceError, match=rf"faces\.csv, line 2: {said}"):
+            extract.main(params.read(Path("params.yaml"), extract.PARAMS))
 
 
 def test_a_picture_that_the_table_lists_and_the_folder_lacks_ends_the_stage_by_name(study: Path) -> None:

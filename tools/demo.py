@@ -46,6 +46,7 @@ NOTE: Final = """\
 The picture stays on this computer, and nothing is kept. Use your own face, or one whose owner agreed: reading
 what strangers feel off their faces is a bad idea, and in part forbidden (EU AI Act); the card below says
 more. A network of the default study has seen drawn faces only: what it says of a photograph means nothing.
+A heat map shows where the network looked, not what it needs.
 """
 WHY: Final = {
     "a crop already": "The whole picture was taken: it is small, or one face fills it already.",
@@ -71,7 +72,7 @@ def page(predictor: Predictor, card: str) -> "Blocks":
 
     def show(found: Prediction) -> None:
         one = predict.record(found, predictor.classes)
-        gr.Markdown(f"{done(one)} Shown: what the network was given, and what its first answer rests on.")
+        gr.Markdown(f"{done(one)} Shown: what the network was given, and the heat map of its first answer.")
         with gr.Row():
             answers = {display(t["class"]): t["probability"] for t in one["top"]}
             gr.Label(answers, label="Most probable", show_heading=False)

@@ -127,7 +127,13 @@ def card(
         lines += ["The metrics in the repository are of other weights: nothing is claimed here."]
     else:
         test = metrics["selected"]["test"]
-        lines += [f"On {test['images']} test images, 95% intervals in brackets:", "", "| | |", "|:--|--:|"]
+        lines += [
+            f"On {test['images']} test images; in brackets 95% intervals, which know the chance of these",
+            "images and not that of training: another seed may lie outside (`make repeats`).",
+            "",
+            "| | |",
+            "|:--|--:|",
+        ]
         for key, title in (("accuracy", "accuracy"), ("balanced_accuracy", "balanced accuracy"),
                            ("macro_f1", "macro-F1"), ("top2_accuracy", "among the first two")):  # fmt: skip
             low, high = test["intervals"][key]
@@ -142,6 +148,27 @@ def card(
             )
     lines += [
         "",
+        "## Load it",
+        "",
+        "`images` are float32 [N, 3, height, width] as above; the answers are logits [N, classes]. Classes",
+        "and preprocessing stand as JSON in the metadata of both files.",
+        "",
+        "```python",
+        "import onnxruntime",
+        "",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        '(logits,) = session.run(["logits"], {"images": images})',
+        "```",
+        "",
+        "```python",
+        "import torch, torchvision",
+        "from safetensors.torch import load_file",
+        "",
+        f"model = torchvision.models.resnet50(num_classes={len(weights['classes'])})",
+        'model.load_state_dict(load_file("model.safetensors"))',
+        "logits = model.eval()(torch.as_tensor(images))",
+        "```",
+        "",
         "## Use it for",
         "",
         "Research on methods: comparing training regimes, repeating this study, teaching.",
@@ -149,8 +176,8 @@ def card(
         "## Do not use it for",
         "",
         "- Reading what strangers feel. A face shows an expression, and expressions are weak evidence of",
-        "  what a person feels (Barrett et al. 2019, doi 10.1177/1529100619832930); labels are what raters",
-        "  agreed on.",
+        "  what a person feels (Barrett et al. 2019, doi 10.1177/1529100619832930); labels of",
+        "  photographs are what raters agreed on.",
         "- Decisions about people. In the EU, inferring emotions at work and in education is prohibited",
         "  (Regulation 2024/1689, Article 5(1)(f)), and emotion recognition elsewhere is high-risk (Annex",
         "  III).",
@@ -164,7 +191,7 @@ def card(
         "## Licence",
         "",
         "The code is Apache-2.0. Weights inherit the terms of the data that they were trained on, and of the",
-        "weights that training began with: RAF-CE's are for academic research only.",
+        "weights that training began with; those of RAF-CE, for one, are for academic research only.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
