@@ -149,7 +149,7 @@ def test_what_shows_or_names_images_is_ignored_by_git() -> None:
         "vlm/answers/zero_shot.json",
         "vlm/answers/another.json",
         "vlm/report/report.html",
-        "data/raw/of_others/faces.csv",
+        "data/raw/rafce/RAFCE_emolabel.txt",
         "data/predictions/another_run.csv",
         "plots/runs/another_run/gallery.jpg",
         "plots/runs/another_run/confusions.jpg",
