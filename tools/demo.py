@@ -46,7 +46,7 @@ NOTE: Final = """\
 The picture stays on this computer, and nothing is kept. Use your own face, or one whose owner agreed: reading
 what strangers feel off their faces is a bad idea, and in part forbidden (EU AI Act); the card below says
 more. A network of the default study has seen drawn faces only: what it says of a photograph means nothing.
-A heat map shows where the network looked, not what it needs.
+A heat map is no proof of what the network needs.
 """
 WHY: Final = {
     "a crop already": "The whole picture was taken: it is small, or one face fills it already.",
