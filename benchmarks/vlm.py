@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from rafce import params
+from rafce import extras, params
 from rafce.taxonomy import ACTION_UNITS, compound_classes
 from rafce.vlm.conversation import read_prompt
 from rafce.vlm.reading import names
+
+with extras.importing("vlm"):
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 TEXT: Final[dict[str, Any]] = {
     "vocab_size": 151936,

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from conftest import ROOT
+from conftest import A_WHILE, ROOT
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from test_prediction import CLASSES, SIZE, drawn, photograph, png, write_weights
@@ -25,10 +25,10 @@ from test_report_browser import CHROMIUM, QUIET
 from rafce.prediction import Prediction, Predictor
 from rafce.taxonomy import display
 
-GRADIO = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="needs gradio (make demo)")
+GRADIO = pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is None, reason="the extra is not installed: make test-extras"
+)
 BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
-A_WHILE = 120
-"""Seconds: a busy machine is no failure."""
 
 
 def command(*arguments: str) -> list[str]:

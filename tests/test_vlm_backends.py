@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import class_picture
+from conftest import A_WHILE, class_picture
 from PIL import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers reads it: no test asks the hub
 
-pytest.importorskip("openai", reason="the extra is not installed: make vlm")
-pytest.importorskip("transformers", reason="the extra is not installed: make vlm")
+pytest.importorskip("openai", reason="the extra is not installed: make test-extras")
+pytest.importorskip("transformers", reason="the extra is not installed: make test-extras")
 
 from tiny_vlm import DIE, HANG, completion, make, pictures, scripted
 
@@ -168,7 +168,7 @@ def free_port() -> int:
 
 
 def server_params(url: str, **changes: Any) -> ServerParams:
-    values: dict[str, Any] = {"concurrency": 4, "timeout": 30.0, "attempts": 3, "constraint": "none"}
+    values: dict[str, Any] = {"concurrency": 4, "timeout": A_WHILE, "attempts": 3, "constraint": "none"}
     return ServerParams(url=url, price=Price(prompt=1.0, completion=2.0), **(values | changes))
 
 
@@ -183,7 +183,7 @@ def served(model: Path) -> Iterator[str]:
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     reader.start()
     try:
-        until = time.monotonic() + 120
+        until = time.monotonic() + A_WHILE
         while process.poll() is None and time.monotonic() < until:
             with socket.socket() as probe:
                 probe.settimeout(1)
@@ -195,7 +195,7 @@ def served(model: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(A_WHILE)
 
 
 @pytest.mark.parametrize("at_once", [1, 8])
@@ -245,10 +245,10 @@ FAULTS = {
 def test_a_fault_on_the_wire_is_tried_again_and_then_reported(fault: str) -> None:
     fail_first = iter([FAULTS[fault], GOOD])
     with scripted(lambda _: next(fail_first)) as (url, requests):
-        found = ask(url, timeout=1.0 if fault == "hang" else 10.0)
+        found = ask(url, timeout=5.0 if fault == "hang" else A_WHILE)
     assert found == {0: Reply("Happily surprised", "stop", 100, 5)} and len(requests) == 2
     with scripted(lambda _: FAULTS[fault]) as (url, requests):
-        (failure,) = ask(url, timeout=0.5 if fault == "hang" else 10.0, attempts=2).values()
+        (failure,) = ask(url, timeout=0.5 if fault == "hang" else A_WHILE, attempts=2).values()
     assert isinstance(failure, Failure) and failure.reason and len(requests) == 2, "bounded"
 
 

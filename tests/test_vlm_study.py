@@ -8,21 +8,22 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, write_dataset
+from conftest import A_WHILE, ROOT, wait_for, write_dataset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-pytest.importorskip("openai", reason="the extra is not installed: make vlm")
-pytest.importorskip("transformers", reason="the extra is not installed: make vlm")
+pytest.importorskip("openai", reason="the extra is not installed: make test-extras")
+pytest.importorskip("transformers", reason="the extra is not installed: make test-extras")
 
 from tiny_vlm import make, pictures, scripted
 
@@ -95,7 +96,7 @@ class Small:
         self.own["server"] |= {
             "url": url,
             "attempts": 2,
-            "timeout": 5.0,
+            "timeout": 30.0,
             "price": {"prompt": 2.0, "completion": 6.0},
         }
         self.own["ways"] = {k: w for k, w in self.own["ways"].items() if k != "zero_shot_log_probability"}
@@ -322,42 +323,54 @@ def command(small: Small, *arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
+@dataclass
+class Waiting:
+    """A server that answers as many questions as it has `permits`, and lets the others wait."""
+
+    permits: threading.Semaphore
+    requests: list[dict[str, Any]]
+
+
 @pytest.fixture
-def slow(small: Small) -> Iterator[list[dict[str, Any]]]:
-    """A server that takes its time."""
+def waiting(small: Small) -> Iterator[Waiting]:
+    permits = threading.Semaphore(20)
 
     def say(row: Row) -> str:
-        time.sleep(0.1)
+        permits.acquire()
         return display(row.label)
 
     with scripted(oracle(small, say)) as (url, requests):
         small.server(url)
         small.own["server"]["concurrency"] = 2
-        yield requests
+        yield Waiting(permits, requests)
+        permits.release(1000)
+
+
+def answers_kept() -> int:
+    """Whole lines in the store, less its first."""
+    return sum(f.read_bytes().count(b"\n") - 1 for f in Path(".answers").glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_stage_goes_on_where_it_was(
-    small: Small, slow: list[dict[str, Any]], end: signal.Signals
-) -> None:
+def test_a_killed_stage_goes_on_where_it_was(small: Small, waiting: Waiting, end: signal.Signals) -> None:
     line = command(small, "vlm.ask", "zero_shot")
     process = subprocess.Popen(
         line, cwd=small.folder, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-    until = time.monotonic() + 120
-    while len(slow) < 20 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: answers_kept() == 20 and len(waiting.requests) == 22)
     process.send_signal(end)
-    said = process.communicate(timeout=60)[1]
+    waiting.permits.release(2)  # of the questions under way; others would wait
+    said = process.communicate(timeout=A_WHILE)[1]
     assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL), said
     assert "Traceback" not in said
-    kept = sum(len(f.read_bytes().splitlines()) - 1 for f in Path(".answers").glob("*.jsonl"))
-    assert 10 < kept < 66 and not Path("vlm/answers/zero_shot.json").exists()
-    before = len(slow)
+    kept = answers_kept()
+    assert 20 <= kept <= 22 and not Path("vlm/answers/zero_shot.json").exists()
+    before = len(waiting.requests)
+    waiting.permits.release(1000)
     done = subprocess.run(line, cwd=small.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(slow) - before == 66 - kept, "asked again, or lost"
+    assert len(waiting.requests) - before == 66 - kept, "asked again, or lost"
     assert len(json.loads(Path("vlm/answers/zero_shot.json").read_text())["answers"]) == 66
 
 

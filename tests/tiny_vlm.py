@@ -174,7 +174,7 @@ def scripted(answer: Answer, model: str = "scripted") -> Iterator[tuple[str, lis
                     server.shutdown()
                     server.server_close()
                 else:
-                    over.wait(60)
+                    over.wait()
                 self.close_connection = True
                 return
             with contextlib.suppress(ConnectionError):

@@ -11,19 +11,21 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import huggingface_hub
 import torch
-import transformers
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    LogitsProcessor,
-    LogitsProcessorList,
-)
 
-from rafce import training
+from rafce import extras, training
 from rafce.vlm.backend import Decoding, Failure, ModelError, ModelParams, Reply
 from rafce.vlm.conversation import Conversation, Picture
+
+with extras.importing("vlm"):
+    import huggingface_hub
+    import transformers
+    from transformers import (
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        LogitsProcessor,
+        LogitsProcessorList,
+    )
 
 WEIGHTS = "*.safetensors"
 FILES = [WEIGHTS, "*.json", "*.jinja", "*.txt"]
@@ -87,7 +89,7 @@ class Local:
             "backend": "transformers",
             "model": folder.name if folder.is_dir() else params.name,
             "revision": revision,
-            "precision": str(self._dtype).removeprefix("torch."),
+            "precision": training.dtype_name(self._dtype),
         }
         self.versions = f"transformers {transformers.__version__}, torch {torch.__version__}, {device.type}"
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-import openai
-
+from rafce import extras
 from rafce.vlm.backend import Decoding, Failure, ModelError, ModelParams, Reply, ServerParams
 from rafce.vlm.conversation import Conversation, Picture
+
+with extras.importing("vlm"):
+    import openai
 
 KEY = "OPENAI_API_KEY"
 
