@@ -24,7 +24,7 @@ SEEDS = [f"seed {seed}" for seed in range(5)]
 VARIANTS: dict[str, dict[str, str]] = {
     **{name: {"seed: 0 ": f"seed: {name.split()[1]} "} for name in SEEDS},
     "1 thread": {"threads: 2 ": "threads: 1 "},
-    "float32": {"precision: bfloat16 ": "precision: float32 "},
+    "float32": {"precision: auto ": "precision: float32 "},
     "2 processes": {
         "launcher: python ": "launcher: torchrun --standalone --nproc-per-node=2 ",
         "threads: 2 ": "threads: 1 ",

@@ -119,7 +119,7 @@ print(f"data.source={source}")
 # %% [markdown]
 # ## The study
 #
-# One command. With GPUs the number format is chosen for them, and two of them share every batch.
+# One command. The number format is chosen for the machine, and two GPUs share every batch.
 
 # %%
 import torch
@@ -131,8 +131,6 @@ if not gpus and shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L
     )
 print(f"{gpus} GPUs")
 changes = [f"data.source={source}"]
-if gpus:
-    changes.append("train.precision=auto")
 if gpus > 1:
     changes.append(f'launcher="torchrun --standalone --nproc-per-node={gpus}"')
 options = [part for change in (*changes, *CHANGES) for part in ("-S", change)]

@@ -167,6 +167,11 @@ class Fitted:
     last_state: dict[str, torch.Tensor]
 
 
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def prepare_device(threads: int) -> torch.device:
     """The device to compute on, with deterministic algorithms and a fixed number of CPU threads."""
     torch.set_num_threads(threads)
@@ -174,27 +179,48 @@ def prepare_device(threads: int) -> torch.device:
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     # Which would also fill all new memory, against reading what nothing has written: 4 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     log.info(f"device {device}, {torch.get_num_threads()} threads")
     return device
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The number format of the matrix products.
+    """The number format of the matrix products; the log says which and why.
 
     `auto`: bfloat16 on CPUs with AVX512-BF16 and on GPUs from compute capability 8.0, float16 on older GPUs,
-    else float32.
+    else float32. bfloat16 on an x86 CPU without these instructions is many times slower, hence a warning.
 
     Raises:
         TrainingError: float16 without a GPU.
     """
     if precision == "float16" and device.type != "cuda":
-        raise TrainingError("train.precision: float16 needs a GPU; use bfloat16 or float32 on a CPU")
+        raise TrainingError("train.precision: float16 needs a GPU; use auto, bfloat16 or float32 on a CPU")
     if precision != "auto":
+        if precision == "bfloat16" and device.type == "cpu" and not _fast_in_bfloat16(otherwise=True):
+            log.warning(
+                "train.precision is bfloat16, for which this CPU has no instructions (AVX512-BF16): it takes "
+                "many times as long as float32; set it to auto"
+            )
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        capability = torch.cuda.get_device_capability()
+        dtype = torch.bfloat16 if capability >= (8, 0) else torch.float16
+        log.info(f"precision auto: {dtype}, for a GPU of compute capability {capability[0]}.{capability[1]}")
+        return dtype
+    dtype = torch.bfloat16 if _fast_in_bfloat16(otherwise=False) else torch.float32
+    log.info(f"precision auto: {dtype}, for a CPU with{'' if dtype == torch.bfloat16 else 'out'} AVX512-BF16")
+    return dtype
+
+
+def _fast_in_bfloat16(otherwise: bool) -> bool:
+    """Whether an x86 CPU has instructions for bfloat16; `otherwise`: the answer for other architectures."""
+    has = torch.cpu.get_capabilities()
+    return bool(has["avx512_bf16"]) if has.get("architecture") == "x86_64" else otherwise
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """As metrics have it: `bfloat16`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -99,7 +99,7 @@ def main(values: dict[str, Any], name: str) -> None:
             "title": values["runs.{run}.title"],
             "classes": list(classes),
             "data": splits["train"].data,
-            "precision": str(dtype).removeprefix("torch."),
+            "precision": training.dtype_name(dtype),
             "majority": {
                 s: scoring.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")
             },

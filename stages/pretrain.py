@@ -90,11 +90,13 @@ def main(values: dict[str, Any]) -> None:
         dropout=0,
         augmentation="standard",
     )
-    accelerator = processes.start(device, training.resolve_precision(train.precision, device))
+    dtype = training.resolve_precision(train.precision, device)
+    accelerator = processes.start(device, dtype)
     inputs = {
         "train images": train_split.identity,
         "validation images": val_split.identity,
         "initial weights": record.get("sha256", ""),
+        "number format": training.dtype_name(dtype),  # what `auto` chose here
     }
     key = result_key(values, inputs, device, accelerator.num_processes)
     checkpoints = Checkpoints(Path(".checkpoints/pretrain"), key)
@@ -114,6 +116,7 @@ def main(values: dict[str, Any]) -> None:
         )
         record |= {
             "data": train_split.data,
+            "precision": training.dtype_name(dtype),
             "train_images": len(train_split),
             "val_images": len(val_split),
             "selected": asdict(fitted.selected),

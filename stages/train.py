@@ -31,12 +31,14 @@ def main(values: dict[str, Any], name: str) -> None:
     )
     model = network.build(len(classes), run.dropout, values["seed"])
     network.load_body(model, network.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))
-    accelerator = processes.start(device, training.resolve_precision(train.precision, device))
+    dtype = training.resolve_precision(train.precision, device)
+    accelerator = processes.start(device, dtype)
 
     inputs = {
         "train images": train_split.identity,
         "validation images": val_split.identity,
         "initial weights": network.file_sha256(PRETRAINED),
+        "number format": training.dtype_name(dtype),  # what `auto` chose here
     }
     key = result_key(values, inputs, device, accelerator.num_processes)
     checkpoints = Checkpoints(Path(f".checkpoints/train@{name}"), key)

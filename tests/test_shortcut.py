@@ -28,7 +28,6 @@ SMALL = (
     ("image_size: 96 ", "image_size: 32 "),
     ("  epochs: 10", "  epochs: 8"),
     ("threads: 2 ", "threads: 1 "),
-    ("precision: bfloat16 ", "precision: auto "),
     ("lr: {body: 1.0e-4, head: 1.0e-4}", "lr: {body: 1.0e-3, head: 1.0e-3}"),
 )
 FACES = (800, 250, 250, 800, 0.0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, TINY, Study, class_picture
+from conftest import A_WHILE, ROOT, TINY, Study, class_picture
 
 from rafce import params
 from rafce.taxonomy import SPLITS, compound_classes
@@ -152,6 +152,8 @@ def test_a_true_study_is_identical_in_every_output_and_only_a_certificate_is_lef
     assert {(o["stage"], o["path"]): o["new"] for o in certificate["outputs"]} == recorded
     assert "**Reproduced: every output is identical.**" in said
     assert certificate["reproduced"] and certificate["findings"] == [] and certificate["commit"] == commit
+    scored_in = json.loads(done.read("metrics/runs/run1.json"))["precision"]
+    assert certificate["precision"] == {"recorded": [scored_in], "here": scored_in}
     assert certificate["data"]["fingerprint"] == json.loads(done.read("metrics/data.json"))["fingerprint"]
     assert certificate["params"] == params.load(done.folder / "params.yaml")
     assert not certificate["working_tree_differs"]
@@ -210,6 +212,10 @@ def test_a_run_that_rounds_otherwise_is_told_from_a_forgery(referee: Referee) ->
         ("plots/runs/run1/history.csv", WITHIN),
     }
     assert "**Reproduced within a tolerance of 0.5" in said
+    recorded = certificate["precision"]["recorded"]
+    assert certificate["precision"]["here"] == "float32"
+    if recorded != ["float32"]:  # what `auto` chose for the study, on this machine
+        assert f"This machine computes in float32, the one that made dvc.lock in {recorded[0]}" in said
     assert certificate["set"] == ["train.precision=float32"]
     assert certificate["params"]["train"]["precision"] == "float32"
 
@@ -237,11 +243,11 @@ def test_weights_that_are_not_in_the_cache_are_asked_for_by_name(referee: Refere
 def test_ctrl_c_ends_the_stage_and_removes_the_clone(referee: Referee) -> None:
     process = referee.start("train@run1")
     assert process.stderr
-    while "python -m stages.train" not in (line := process.stderr.readline()):
-        assert line
-    time.sleep(2)
+    while not [log for clone in referee.clones() for log in clone.rglob("logs/train@run1.log")]:
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=A_WHILE)
     assert process.returncode == 130
     assert referee.clones() == []
     running = [Path(f"/proc/{p.name}/cwd") for p in Path("/proc").iterdir() if p.name.isdecimal()]

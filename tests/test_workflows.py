@@ -109,7 +109,7 @@ def test_make_targets_and_tools_that_the_workflows_call_exist() -> None:
             subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
         )
     modules = set(re.findall(r"python -m ([\w.]+)", runs))
-    assert {"tools.verify", "tools.pr_report"} <= modules
+    assert {"tools.pr_report"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module
 

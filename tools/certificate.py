@@ -114,6 +114,8 @@ def markdown(certificate: Mapping[str, Any]) -> str:
         f"- stages: {literal(certificate['target'] or 'all')}",
         *(f"- run with {literal(change)}, unlike the commit" for change in certificate["set"]),
         f"- data: {source}, fingerprint {fingerprint}",
+        f"- computed in {literal(certificate['precision']['here'])}; the metrics of the commit in "
+        f"{literal(', '.join(certificate['precision']['recorded']) or 'nothing that they name')}",
         f"- requirements.txt: sha256 `{certificate['requirements_sha256']}`",
         f"- from {certificate['begun']} to {certificate['ended']}",
     ]

@@ -1,6 +1,6 @@
 """Check a study as a referee would: run a commit again in a clean clone and compare with what it claims.
 
-Usage: python -m tools.verify [STAGE] [--commit HEAD] [-S train.precision=float32]
+Usage: python -m tools.verify [STAGE] [--commit HEAD] [-S train.threads=1]
 
 Reruns every stage, or the one named (train@run2; all of train), without DVC's memory of runs. Compares each
 output with its hash in dvc.lock, metrics number by number, and code, params and data with what dvc.lock says
@@ -28,7 +28,7 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 from pydantic import Field
 
-from rafce import outs, params
+from rafce import outs, params, training
 from tools import certificate, rerun
 from tools.committed import (
     CommittedError,
@@ -124,14 +124,38 @@ def rounds_alike(outputs: Sequence[Output]) -> bool:
     )
 
 
-def judge(outputs: Sequence[Output], tolerance: float, same_inputs: Collection[str]) -> None:
+@dataclass(frozen=True)
+class Formats:
+    """Number formats of the matrix products: of the commit's metrics, and what its params choose here."""
+
+    recorded: list[str]
+    here: str
+
+    @property
+    def differ(self) -> bool:
+        return any(name != self.here for name in self.recorded)
+
+
+def formats(claimed: Side, folder: Path) -> Formats:
+    """What the runs of the commit were scored in, and what the clone's params choose on this machine."""
+    metrics = sorted(f for f in claimed.files if re.fullmatch(r"metrics/runs/\w+\.json", f))
+    recorded = {claimed.parsed(f, json.loads).get("precision") for f in metrics} - {None}
+    train = params.read(folder / "params.yaml", {"train": training.InferenceParams})["train"]
+    dtype = training.resolve_precision(train.precision, training.default_device())
+    return Formats(sorted(recorded), training.dtype_name(dtype))
+
+
+def judge(
+    outputs: Sequence[Output], tolerance: float, same_inputs: Collection[str], same_format: bool = True
+) -> None:
     """Set the verdict on every output. `same_inputs`: the stages that read what the lock says they read.
+    `same_format`: whether the rerun computed in the number format of the record.
 
     Other bytes are within tolerance only where this machine rounds otherwise, the output is not data and is
     of a stage that rounds or whose inputs moved, and its numbers agree; an output without numbers needs some
     that moved in this rerun, and all of these to agree.
     """
-    alike = rounds_alike(outputs)
+    alike = same_format and rounds_alike(outputs)
     moved = [out for out in outputs if out.recorded != out.new and (out.old_numbers or out.new_numbers)]
     all_agree = bool(moved) and all(out.agrees(tolerance) for out in moved)
     for out in outputs:
@@ -204,7 +228,9 @@ def outputs_of(chosen: Sequence[str], old: Side, new: Side) -> list[Output]:
     return found
 
 
-def conclusion(outputs: Sequence[Output], findings: Collection[Finding], tolerance: float) -> tuple[str, str]:
+def conclusion(
+    outputs: Sequence[Output], findings: Collection[Finding], tolerance: float, found: Formats
+) -> tuple[str, str]:
     """The verdict on the study, and by which rule differences were judged."""
     changed = sum(out.verdict == CHANGED for out in outputs)
     within = sum(out.verdict == WITHIN for out in outputs)
@@ -216,6 +242,11 @@ def conclusion(outputs: Sequence[Output], findings: Collection[Finding], toleran
     digits = "what holds the digits of all arithmetic (trained weights, probabilities, heat maps)"
     if not changed + within:
         rule = ""
+    elif found.differ:
+        rule = f"This machine computes in {found.here}, the one that made dvc.lock in "
+        rule += (
+            f"{', '.join(found.recorded)} (train.precision): differences up to {tolerance:g} may be rounding."
+        )
     elif rounds_alike(outputs):
         rule = f"Of {digits} something came out identical: this machine rounds as the one that made "
         rule += "dvc.lock, and no difference is allowed."
@@ -250,6 +281,7 @@ def verify(root: Path, commit: str, target: str, changes: list[str], folder: Pat
     begun = datetime.now(UTC)
     if changes:
         apply_overrides(folder / "params.yaml", changes)
+    formats_found = formats(claimed, folder)
     only = ["--single-item", *chosen] if target else []
     rerun.dvc(folder, "repro", "--force", "--no-run-cache", "--no-commit", *only)
     measured = Side(folder, "")
@@ -258,8 +290,8 @@ def verify(root: Path, commit: str, target: str, changes: list[str], folder: Pat
     read, same_inputs = inputs(lock, again, [out.path for out in outputs if out.recorded != out.new])
     for finding in read:
         found.setdefault((finding.stage, finding.key), finding)
-    judge(outputs, tolerance, same_inputs)
-    verdict, rule = conclusion(outputs, found.values(), tolerance)
+    judge(outputs, tolerance, same_inputs, not formats_found.differ)
+    verdict, rule = conclusion(outputs, found.values(), tolerance, formats_found)
 
     data = measured.parsed("metrics/data.json", json.loads)
     head = git(root, "rev-parse", "HEAD").decode().strip()
@@ -277,6 +309,7 @@ def verify(root: Path, commit: str, target: str, changes: list[str], folder: Pat
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "tolerance": tolerance,
+        "precision": vars(formats_found),
         "findings": [f._asdict() for f in found.values()],
         "outputs": [vars(out) for out in outputs],
         "params": yaml(measured.read("params.yaml")),
@@ -298,7 +331,7 @@ def main() -> int:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="run with another value, e.g. train.precision=float32 on a CPU without bfloat16",
+        help="run with another value, e.g. train.threads=1 on busy cores",
     )
     arguments = parser.parse_args()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: end the stages, remove the clone
