@@ -1,0 +1,127 @@
+"""How long the trainings that are due will take on this machine, from a measured second of steps of each."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch.nn import functional
+
+from rafce import network, params, training
+from rafce.sources import DataParams
+from rafce.training import RunParams, TrainParams
+from stages.pretrain import PretrainedParams
+
+KNOBS: Final = {
+    "data": DataParams,
+    "train": TrainParams,
+    "pretrained": PretrainedParams,
+    "runs": dict[str, RunParams],
+}
+AUDIT: Final = Path("metrics/data.json")
+OTHER_STAGE_SECONDS: Final = 10.0
+"""A stage that does not train: imports, scoring of a thousand images, figures."""
+
+
+def images(data: DataParams, counted: bool) -> dict[str, tuple[int, int]] | None:
+    """Training and validation images by role (`basic`, `compound`), of drawn faces as params.yaml has it, of
+    others as the last `extract` counted; None where that is still to come (not `counted`)."""
+    if data.source == "synthetic":
+        drawn = data.synthetic
+        return {"compound": (drawn.train, drawn.val), "basic": (drawn.basic * 3 // 4, drawn.basic // 8)}
+    if not counted or not AUDIT.exists():
+        return None
+    audit = json.loads(AUDIT.read_text())
+    counts = {role: [audit[role][label] for label in audit[role]] for role in ("compound", "basic")}
+    return {role: (sum(c["train"] for c in of), sum(c["val"] for c in of)) for role, of in counts.items()}
+
+
+class Training(NamedTuple):
+    """A training that is due. `role`: of its images; `parts`: that learn."""
+
+    role: str
+    epochs: int
+    parts: list[network.Part]
+
+
+def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Training]:
+    """The trainings among the stages `names`, by stage."""
+    found = {}
+    epochs = values["pretrained"].basic_emotions.epochs
+    if "pretrain" in names and epochs:
+        found["pretrain"] = Training("basic", epochs, list(network.PARTS))
+    for name, run in values["runs"].items():
+        if f"train@{name}" in names:
+            epochs = run.epochs or values["train"].epochs
+            found[f"train@{name}"] = Training("compound", epochs, run.trainable_parts)
+    return found
+
+
+def measured(train: TrainParams, parts: list[network.Part]) -> tuple[float, float]:
+    """Seconds that this machine takes to train and to score an image, where `parts` learn."""
+    device = training.prepare_device(train.threads)
+    dtype = training.resolve_precision(train.precision, device)
+    model = network.build(11, 0.0, seed=0).to(device)
+    network.freeze(model, parts)
+    network.train_mode(model)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=1e-6)
+    pixels = torch.randn(train.batch_size, 3, train.image_size, train.image_size, device=device)
+    labels = torch.zeros(train.batch_size, dtype=torch.long, device=device)
+
+    def step() -> None:
+        with training.autocast(device, dtype):
+            loss = functional.cross_entropy(model(pixels), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()  # waits for a GPU
+
+    def score() -> None:
+        with torch.inference_mode(), training.autocast(device, dtype):
+            model(pixels).float().cpu()
+
+    seconds = seconds_each(step) / train.batch_size
+    model.eval()
+    return seconds, seconds_each(score) / train.batch_size
+
+
+def seconds_each(work: Callable[[], None]) -> float:
+    """Mean duration within a second, after a first time that is not counted."""
+    work()
+    begun, times = time.perf_counter(), 0
+    while not times or time.perf_counter() - begun < 1:
+        work()
+        times += 1
+    return (time.perf_counter() - begun) / times
+
+
+def forecast(path: Path, names: Collection[str]) -> str:
+    """What the stages `names` will take here with the knobs in `path`, roughly, as a line; empty where none
+    of them trains.
+
+    Raises:
+        ParamsError: a knob that cannot be used.
+    """
+    values = params.read(path, KNOBS)
+    found, train = trainings(values, names), values["train"]
+    if not found:
+        return ""
+    sizes = images(values["data"], "extract" not in names)
+    each = {name: measured(train, one.parts) for name, one in found.items()}
+    if sizes is None:
+        speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, (seconds, _) in each.items())
+        return f"Images a second that are trained here: {speeds}. How many there are, `extract` will count."
+    minutes = {}
+    for name, (role, epochs, _) in found.items():
+        images_train, images_val = sizes[role]
+        if role == "compound":
+            images_train = int(images_train * train.fraction)
+        step, score = each[name]
+        an_epoch = images_train * step + (images_val + min(images_train, images_val)) * score
+        minutes[name] = epochs * an_epoch / 60
+    minutes["the other stages"] = (len(names) - len(found)) * OTHER_STAGE_SECONDS / 60
+    told = ", ".join(f"{name} {m:.1f}" for name, m in minutes.items())
+    return f"About {max(1, round(sum(minutes.values())))} minutes on this machine ({told})."
