@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test test-studies lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
-repro: $(BIN)/.installed
-	$(ACTIVE) dvc repro
+.PHONY: repro verify test test-extras test-studies demo-extra vlm-extra lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
+repro: $(BIN)/.installed  # dvc repro, and first how long it will take here
+	@$(ACTIVE) python -m tools.repro
 	@echo "The report: report/report.html"
 
 COMMIT ?= HEAD
@@ -13,10 +13,13 @@ verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; 
 	@$(ACTIVE) python -m tools.verify $(TARGET) --commit "$(COMMIT)"
 
 test: $(BIN)/.installed
-	$(ACTIVE) python -m pytest -m "not study"
+	@$(ACTIVE) python -m pytest -m "not study"
+
+test-extras: demo-extra vlm-extra  # those of what `make demo` and `make vlm` need
+	@$(ACTIVE) python -m pytest -m "extra and not study"
 
 test-studies: $(BIN)/.installed  # the tests that run whole studies: the docs' commands, kills, referees, several processes
-	$(ACTIVE) python -m pytest -m study
+	@$(ACTIVE) python -m pytest -m study
 
 lint: $(BIN)/.installed
 	$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy
@@ -45,10 +48,10 @@ predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network 
 
 MODEL ?= models/best_resnet50.pth
 PORT ?= 7860
-demo: $(BIN)/.demo-installed  # a page on this computer that shows what the network sees in a picture
+demo: demo-extra  # a page on this computer that shows what the network sees in a picture
 	@$(ACTIVE) python -m tools.demo --model "$(MODEL)" --port $(PORT)
 
-vlm: $(BIN)/.vlm-installed  # a vision-language model about the same images, in the same table: docs/vlm.md
+vlm: vlm-extra  # a vision-language model about the same images, in the same table: docs/vlm.md
 	$(ACTIVE) dvc repro vlm/dvc.yaml
 	@echo "The report: vlm/report/report.html"
 
@@ -87,11 +90,10 @@ $(BIN)/.installed: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-# No dependencies: the lock names them all, with the study's versions of what gradio would have older.
-$(BIN)/.demo-installed: requirements-demo.txt $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-demo.txt
-	@touch $@
+demo-extra: $(BIN)/.demo-installed
+vlm-extra: $(BIN)/.vlm-installed
 
-$(BIN)/.vlm-installed: requirements-vlm.txt $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vlm.txt
+# No dependencies: the lock names them all, with the study's versions of what gradio would have older.
+$(BIN)/.%-installed: requirements-%.txt $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

@@ -2,13 +2,17 @@
 
 import io
 import os
+import random
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run at once, each on one core
+os.environ["OMP_NUM_THREADS"] = "1"  # several tests run at once, each on one core
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reports to its makers otherwise
 
 import numpy as np
@@ -20,10 +24,18 @@ from rafce import manifest, outs
 from rafce.manifest import Row
 from rafce.taxonomy import BASIC, SPLITS, compound_classes
 
+LAST_LINE = pytest.StashKey[str]()
+A_WHILE = 600
+"""Seconds after which a wait is given up. Nothing takes nearly so long, on a busy machine either."""
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
+EXTRAS = ("test_demo", "test_report_browser", "test_vlm_backends", "test_vlm_study")
+"""Test files that need an extra or a browser, marked `extra`."""
+LOG = ROOT / "logs" / "tests.log"
+"""What failed in the last run of tests."""
 STUDIES = (
     "test_commands",
     "test_rafce_study",
@@ -38,11 +50,62 @@ STUDIES = (
 """Test files that take minutes, marked `study`; in this order, so that at the end no worker waits long."""
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Keep what failed in a log, and leave the last line to `pytest_unconfigure`."""
+    stats = terminalreporter.stats
+    failed = [*stats.get("failed", []), *stats.get("error", [])]
+    LOG.parent.mkdir(exist_ok=True)
+    titled = [
+        (f"{r.nodeid}\n{r.longreprtext}", *(f"--- {name}\n{text}" for name, text in r.sections))
+        for r in failed
+    ]
+    LOG.write_text("\n\n".join("\n".join(parts) for parts in titled), encoding="utf-8")
+    line = f"tests: {len(stats.get('passed', []))} passed, {len(failed)} failed"
+    line += f", {len(stats.get('skipped', []))} skipped"
+    where = f"; what failed stands in {LOG.relative_to(ROOT)}" if failed else ""
+    terminalreporter.config.stash[LAST_LINE] = line + where
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if line := config.stash.get(LAST_LINE, ""):
+        print(line)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test computes on one thread and draws from the start of its streams, whatever came before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
+
+
+def rounding(numbers: Any, layers: int = 53, terms: int = 512 * 9) -> float:
+    """How far two orders of summing may move numbers of this size in float32, here those of a ResNet-50.
+
+    Each of the layers adds sums of up to `terms` products, whose roundings (half of 2^-23 each, relative to
+    the largest) add up as a random walk; those of the layers at worst all point one way.
+    """
+    largest = float(np.abs(np.asarray(numbers, dtype=np.float64)).max())
+    return layers * terms**0.5 * 2**-24 * largest
+
+
+def wait_for(state: Callable[[], object]) -> None:
+    """Wait until `state` holds."""
+    until = time.monotonic() + A_WHILE
+    while not state():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in STUDIES:
             item.add_marker("study")
+        if item.path.stem in EXTRAS:
+            item.add_marker("extra")
     items.sort(key=lambda item: STUDIES.index(item.path.stem) if item.path.stem in STUDIES else len(STUDIES))
 
 

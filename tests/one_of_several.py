@@ -1,7 +1,8 @@
 """One process of a small training: `torchrun ... tests/one_of_several.py FOLDER [OPTION ...]`.
 
 Writes into FOLDER what each process scored and was told, and, from the first, weights and history. Options:
-`frozen` keeps batch-norm statistics, `slow` makes a step take a quarter of a second.
+`frozen` keeps batch-norm statistics, `long` trains six epochs, `stuck` would, too, but never ends its sixth
+step.
 """
 
 import json
@@ -33,9 +34,14 @@ def main(folder: Path, *options: str) -> None:
         scored["train" if split is TRAIN else "val"].append(rows.tolist())
         return real_logits(model, split, rows, *rest)
 
-    def slow_step(self: Any, *batch: torch.Tensor) -> None:
+    steps = 0
+
+    def stuck_step(self: Any, *batch: torch.Tensor) -> None:
+        nonlocal steps
         (folder / f"pid{rank}").write_text(str(os.getpid()))
-        time.sleep(0.25)
+        steps += 1
+        while steps == 6:
+            time.sleep(1)
         real_step(self, *batch)
 
     def frozen_mode(model: Any) -> None:
@@ -45,8 +51,8 @@ def main(folder: Path, *options: str) -> None:
                 module.eval()
 
     training.predict_logits = watched_logits
-    if "slow" in options:
-        training._Training.step = slow_step  # type: ignore[method-assign]
+    if "stuck" in options:
+        training._Training.step = stuck_step  # type: ignore[method-assign]
     if "frozen" in options:
         network.train_mode = frozen_mode
 
@@ -60,7 +66,7 @@ def main(folder: Path, *options: str) -> None:
         regime(**FULL),
         0,
         accelerator,
-        12 if "slow" in options else 2,
+        2 if not {"long", "stuck"} & set(options) else 6,
         lambda epoch: told.append(epoch.epoch),
         "",
         checkpoints,

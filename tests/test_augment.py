@@ -31,7 +31,7 @@ def test_flip_mirrors_exactly_the_images_whose_draw_is_below_a_half() -> None:
 
 
 def test_rotating_by_nothing_changes_nothing() -> None:
-    assert torch.allclose(augment.rotate(IMAGES, torch.full((6,), 0.5)), IMAGES, atol=1e-6)
+    assert torch.allclose(augment.rotate(IMAGES, torch.full((6,), 0.5)), IMAGES, atol=1e-5)
 
 
 def test_a_quarter_turn_is_a_quarter_turn_and_the_other_way_for_the_other_extreme() -> None:
@@ -55,7 +55,7 @@ def test_rotation_leaves_no_black_corners() -> None:
 
 
 def test_jitter_with_middle_draws_changes_nothing() -> None:
-    assert torch.allclose(augment.jitter(IMAGES, HALF), IMAGES, atol=1e-6)
+    assert torch.allclose(augment.jitter(IMAGES, HALF), IMAGES, atol=1e-5)
 
 
 @pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.8), (0.75, 1.1), (1.0, 1.2)])
@@ -94,7 +94,7 @@ def test_what_happens_to_an_image_does_not_depend_on_its_place_in_a_batch() -> N
     together = augment.augment(IMAGES, draws, "standard")
     order = torch.tensor([4, 0, 5])
     assert torch.allclose(
-        augment.augment(IMAGES[order], draws[order], "standard"), together[order], atol=1e-6
+        augment.augment(IMAGES[order], draws[order], "standard"), together[order], atol=1e-5
     )
 
 
@@ -117,7 +117,7 @@ def test_draws_repeat_for_an_epoch_and_differ_between_epochs_and_seeds() -> None
 def test_normalising_gives_imagenets_mean_zero_and_one_deviation_one() -> None:
     mean = torch.tensor(MEAN).view(1, 3, 1, 1).expand(2, 3, 4, 4)
     std = torch.tensor(STD).view(1, 3, 1, 1)
-    assert torch.allclose(augment.normalise(mean), torch.zeros(2, 3, 4, 4), atol=1e-6)
+    assert torch.allclose(augment.normalise(mean), torch.zeros(2, 3, 4, 4), atol=1e-5)
     assert torch.allclose(augment.normalise(mean + std), torch.ones(2, 3, 4, 4), atol=1e-5)
     assert augment.normalise(mean).is_contiguous(memory_format=torch.channels_last)
 
@@ -205,7 +205,7 @@ def test_strong_augmentation_keeps_shape_and_range_and_is_each_images_own(seed: 
     assert changed.min() >= 0
     assert changed.max() <= 1
     order = torch.tensor([2, 0])
-    assert torch.allclose(augment.augment(images[order], draws[order], "strong"), changed[order], atol=1e-6)
+    assert torch.allclose(augment.augment(images[order], draws[order], "strong"), changed[order], atol=1e-5)
 
 
 def test_strong_draws_begin_with_those_of_the_standard_augmentation() -> None:

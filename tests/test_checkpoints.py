@@ -3,11 +3,11 @@
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from conftest import ROOT
+from conftest import A_WHILE, ROOT, wait_for
 from test_training import CPU, FULL, TRAIN, VAL, alone, fit, params, regime, shallow, weights_of
 
 from rafce import checkpoints as checkpoints_module
@@ -25,15 +25,6 @@ from rafce.outs import OutsError
 from rafce.training import Epoch, Fitted, TrainingError, TrainParams
 
 KEY = {"params": {"lr": 0.1}, "data": "abc"}
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Killed(BaseException):
@@ -244,36 +235,64 @@ def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def write_forever(folder: Path) -> None:
+def write_forever(folder: Path, first: int = 1, whole: int = 10**6, size: int = 0, event: int = 0) -> None:
+    """Write checkpoints, `whole` of them, and end in the next: at byte `size` of its file, or, with 0, just
+    before its `event`-th change on disk."""
     checkpoints = Checkpoints(folder, KEY)
     with checkpoints.at_work():
-        for epoch in range(1, 10**6):
-            checkpoints.save(epoch, 0, {"epoch": epoch, "weights": torch.full((500_000,), float(epoch))})
+        for epoch in range(first, first + whole + 1):
+            if epoch == first + whole and size:
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the kernel ends a process that writes on
+                resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            elif epoch == first + whole:
+                sys.addaudithook(kill_at(event))
+            checkpoints.save(epoch, 0, {"epoch": epoch, "weights": torch.full((50_000,), float(epoch))})
 
 
-def test_killed_at_any_moment_of_writing_the_newest_whole_checkpoint_is_found(tmp_path: Path) -> None:
-    """A process does nothing but write checkpoints, and is killed twenty times."""
+def kill_at(number: int) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that kills this process before its `number`-th change on disk, counted from 0."""
+    left = number
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event in ("os.rename", "os.remove"):
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    return hook
+
+
+@pytest.mark.parametrize("way", ["within the file", "between two changes on disk"])
+def test_killed_at_any_moment_of_writing_the_newest_whole_checkpoint_is_found(
+    tmp_path: Path, way: str
+) -> None:
+    """A process does nothing but write checkpoints, and is killed while it writes one."""
     context = multiprocessing.get_context("fork")
     draw = random.Random(0)
-    reached, parts = 0, 0
-    for _ in range(20):
-        process = context.Process(target=write_forever, args=(tmp_path / "c",))
+    epoch, parts = 0, 0
+    for attempt in range(12):
+        whole = draw.randrange(4)
+        end = {"size": draw.randrange(1, 200_000)} if way == "within the file" else {"event": attempt % 3}
+        process = context.Process(target=write_forever, args=(tmp_path / "c", epoch + 1, whole), kwargs=end)
         process.start()
-        time.sleep(0.05 + 0.15 * draw.random())
-        assert process.pid
-        os.kill(process.pid, signal.SIGKILL)
         process.join()
+        assert process.exitcode in (-signal.SIGXFSZ, -signal.SIGKILL), "it ended before it was killed"
         parts += len(list((tmp_path / "c").rglob(".*.part")))
         checkpoints = Checkpoints(tmp_path / "c", KEY)
         with checkpoints.at_work():
             state = checkpoints.newest()
+        if end.get("event") == 2:  # written and renamed; the oldest is still there
+            whole += 1
+        assert (state["epoch"] if state else 0) == epoch + whole
+        epoch += whole
         if state is not None:
-            reached += 1
-            assert torch.equal(state["weights"], torch.full((500_000,), float(state["epoch"])))
+            assert torch.equal(state["weights"], torch.full((50_000,), float(epoch)))
         assert not list((tmp_path / "c").rglob(".*.part"))
         assert len(list((tmp_path / "c").rglob("*.pt"))) <= 3
-    assert reached >= 10
-    assert parts >= 3, "no kill fell into a write"
+    assert parts == (12 if way == "within the file" else 4)
 
 
 def test_two_processes_do_not_train_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,8 +300,7 @@ def test_two_processes_do_not_train_the_same_run(tmp_path: Path, monkeypatch: py
     process = multiprocessing.get_context("fork").Process(target=write_forever, args=(tmp_path / "c",))
     process.start()
     try:
-        while not list((tmp_path / "c").rglob("*.pt")):
-            time.sleep(0.01)
+        wait_for(lambda: list((tmp_path / "c").rglob("*.pt")))
         with (
             pytest.raises(CheckpointError, match="another process is at this training"),
             Checkpoints(tmp_path / "c", KEY).at_work(),
@@ -406,16 +424,9 @@ def test_a_training_whose_launcher_is_gone_ends_with_a_checkpoint_of_its_step(
             os.killpg(launcher.pid, signal.SIGTERM)
         else:
             launcher.kill()
-    stage.wait(60)
+    stage.wait(A_WHILE)
     steps = int((tmp_path / "taken").read_text())
     assert [p.name for p in (tmp_path / "c").rglob("*.pt*")] == [f"000000-{steps:08}.pt"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:

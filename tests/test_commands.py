@@ -112,8 +112,8 @@ def test_a_vision_language_model_is_asked_and_stands_beside_the_runs(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second pipeline as its page has it, with a tiny random model in place of the one it names."""
-    pytest.importorskip("openai", reason="the extra is not installed: make vlm")
-    pytest.importorskip("transformers", reason="the extra is not installed: make vlm")
+    pytest.importorskip("openai", reason="the extra is not installed: make test-extras")
+    pytest.importorskip("transformers", reason="the extra is not installed: make test-extras")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from tiny_vlm import make
 

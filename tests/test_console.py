@@ -28,6 +28,7 @@ from dvc.repo.reproduce import get_active_graph, plan_repro
 import rafce
 import stages
 from rafce import console, training
+from rafce.extras import MissingExtraError
 from rafce.params import ParamsError
 from stages.train import PARAMS as TRAIN_PARAMS
 
@@ -156,7 +157,7 @@ def test_without_a_terminal_success_is_silent_and_the_log_has_it_all(
         "train run2: 11 images, 6 for validation, torch.float32",
         "epoch 1/2  loss ",
         "epoch 2/2  loss ",
-        "done in 00:",
+        "train@run2 done in ",
     ):
         assert text in log, text
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO ", line) for line in log.splitlines())
@@ -200,7 +201,10 @@ def test_a_warning_is_one_line_on_stderr_and_in_the_log(
 
 
 def own_errors() -> list[type[Exception]]:
-    modules = [importlib.import_module(m.name) for m in pkgutil.walk_packages(rafce.__path__, "rafce.")]
+    modules = []
+    for found in pkgutil.walk_packages(rafce.__path__, "rafce."):
+        with contextlib.suppress(MissingExtraError):  # tests/test_extras.py: no other module fails
+            modules.append(importlib.import_module(found.name))
     return [
         kind
         for module in modules
@@ -299,6 +303,10 @@ def test_without_a_dvc_yaml_that_can_be_read_the_place_is_left_out(text: str | N
     assert stages.headline("train@run2") == "train@run2"
 
 
+ENDLESS = 100_000
+"""Faces whose drawing takes many minutes: Ctrl-C finds the stage at work, however slow it comes."""
+
+
 def stage_command(script: str) -> dict[str, Any]:
     command = [sys.executable, "-W", "default", "-m", *script.split()]
     return {"args": command, "env": os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
@@ -329,6 +337,8 @@ def test_a_real_stage_that_fails_prints_its_error(folder: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_data")
 def test_ctrl_c_at_a_terminal_ends_a_stage_and_its_workers_without_a_traceback(folder: Path) -> None:
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("    train: 64\n", f"    train: {ENDLESS}\n"))
     near, far = pty.openpty()
     termios.tcsetwinsize(far, (40, 160))
     process = subprocess.Popen(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import A_WHILE, ROOT
 from PIL import Image
 
 from rafce.taxonomy import BASIC, SPLITS, compound_classes
@@ -107,11 +107,11 @@ class Warm:
         self.process.stdout.readline()
 
     def run(self, stage: str, folder: Path, **when: Any) -> dict[str, Any]:
-        """Run a stage in a process group of its own, killed `after` seconds, at its n-th `change` on disk, or
-        not.
+        """Run a stage in a process group of its own, killed at its n-th `change` on disk, `delay` seconds
+        after it, or not at all.
 
         Returns:
-            `status`; `seconds`; `errors`, what stands on stderr; `changes`, a word for each change on disk;
+            `status`; `errors`, what stands on stderr; `changes`, a word for each change on disk;
             `alive`, whether any process of the group is left.
         """
         assert self.process.stdin
@@ -143,13 +143,12 @@ def serve(scratch: Path) -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        begun = time.monotonic()
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
             os.chdir(order["folder"])
             os.dup2(os.open(scratch / "errors", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-            watch_changes(scratch / "changes", order.get("change"))
+            watch_changes(scratch / "changes", order.get("change"), order.get("delay"))
             stage, module = order["stage"], mains[order["stage"]]
             status = 1
             try:
@@ -163,13 +162,9 @@ def serve(scratch: Path) -> None:
             os._exit(status)
         with contextlib.suppress(PermissionError):
             os.setpgid(child, child)
-        if "after" in order:
-            time.sleep(order["after"])
-            os.killpg(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         answer = {
             "status": status,
-            "seconds": time.monotonic() - begun,
             "errors": (scratch / "errors").read_text(),
             "changes": (scratch / "changes").read_text().split(),
             "alive": still_alive(child),
@@ -177,8 +172,9 @@ def serve(scratch: Path) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def watch_changes(record: Path, last: int | None) -> None:
-    """Note every change that the main thread makes on disk, and kill the process just before number `last`.
+def watch_changes(record: Path, last: int | None, delay: float | None) -> None:
+    """Note every change that the main thread makes on disk, and kill the process group just before number
+    `last`, or, with a `delay`, by a thread so many seconds later.
 
     How many the threads of a pool make depends on which of them is first to make a folder.
     """
@@ -191,8 +187,10 @@ def watch_changes(record: Path, last: int | None) -> None:
             return
         writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir"):
-            if seen == last:
+            if seen == last and delay is None:
                 os.killpg(0, signal.SIGKILL)
+            elif seen == last:
+                threading.Timer(delay, os.killpg, (0, signal.SIGKILL)).start()
             seen += 1
             noted.write(f"{event}\n")
 
@@ -200,8 +198,9 @@ def watch_changes(record: Path, last: int | None) -> None:
 
 
 def still_alive(group: int) -> bool:
-    """Whether the group has a process a moment later."""
-    for _ in range(100):
+    """Whether the group keeps a process: workers see a moment later that their parent is gone."""
+    until = time.monotonic() + A_WHILE
+    while time.monotonic() < until:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
@@ -258,19 +257,14 @@ def studies(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Studies:
 def test_killed_at_any_time_a_stage_leaves_whole_outs_and_a_rerun_the_same_bytes(
     studies: Studies, stage: str
 ) -> None:
-    random_moment = random.Random(0)
-    seconds = studies.warm.whole(stage, studies.new)["seconds"]
-    statuses = []
+    """A random moment after a random change on disk, so that threads and libraries are met anywhere."""
+    draw = random.Random(0)
+    changes = len(studies.warm.whole(stage, studies.new)["changes"])
     for moment in range(MOMENTS):
-        after = (moment + random_moment.random()) / MOMENTS * seconds
-        statuses.append(
-            studies.survives(
-                stage,
-                moment % 2 == 0,
-                lambda after=after: studies.warm.run(stage, studies.killed, after=after),
-            )
+        when = {"change": int((moment + draw.random()) / MOMENTS * changes), "delay": draw.uniform(0, 0.05)}
+        studies.survives(
+            stage, moment % 2 == 0, lambda when=when: studies.warm.run(stage, studies.killed, **when)
         )
-    assert KILLED in statuses
 
 
 @pytest.mark.parametrize("stage", OUTS)
@@ -299,7 +293,8 @@ def test_the_real_command_line_too(studies: Studies, stage: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         return {"status": process.wait(), "alive": still_alive(process.pid)}
 
-    assert any(studies.survives(stage, True, killed_once_at_work) == KILLED for _ in range(5))
+    # On a busy machine it may end before this process sees it at work.
+    assert any(studies.survives(stage, True, killed_once_at_work) == KILLED for _ in range(50))
 
 
 class SmallDisk:

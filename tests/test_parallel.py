@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,11 +139,7 @@ def test_the_workers_of_a_killed_process_end(tmp_path: Path) -> None:
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         parent.send_signal(signal.SIGKILL)
     assert len(workers) == 2
-    for _ in range(200):
-        if not any(map(runs, workers)):
-            break
-        time.sleep(0.05)
-    assert not any(map(runs, workers))
+    wait_for(lambda: not any(map(runs, workers)))
 
 
 def runs(pid: int) -> bool:

@@ -6,15 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import ROOT, TINY, Study
+from conftest import A_WHILE, ROOT, TINY, Study, wait_for
 
 from rafce import processes
 from rafce.processes import ProcessesError
@@ -36,7 +35,7 @@ def start(folder: Path, *options: str, torchrun: tuple[str, ...] = STANDALONE) -
 
 def whole(folder: Path, *options: str, torchrun: tuple[str, ...] = STANDALONE) -> Path:
     done = start(folder, *options, torchrun=torchrun)
-    _, errors = done.communicate(timeout=120)
+    _, errors = done.communicate(timeout=A_WHILE)
     assert done.returncode == 0, errors
     return folder
 
@@ -98,17 +97,9 @@ def test_two_agents_that_meet_at_a_rendezvous_train_as_one_with_two_processes(
     )
     agents = [start(tmp_path / "agents", "frozen", torchrun=agent) for _ in range(2)]
     for done in agents:
-        _, errors = done.communicate(timeout=120)
+        _, errors = done.communicate(timeout=A_WHILE)
         assert done.returncode == 0, errors
     assert (tmp_path / "agents" / "weights.pth").read_bytes() == (two / "weights.pth").read_bytes()
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> float:
-    begun = time.monotonic()
-    while not what():
-        assert time.monotonic() - begun < seconds, "waited in vain"
-        time.sleep(0.1)
-    return time.monotonic() - begun
 
 
 def alive(folder: Path) -> list[psutil.Process]:
@@ -123,7 +114,7 @@ def alive(folder: Path) -> list[psutil.Process]:
 
 @pytest.fixture(scope="module")
 def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return whole(tmp_path_factory.mktemp("unharmed"), "slow", "frozen")
+    return whole(tmp_path_factory.mktemp("unharmed"), "long", "frozen")
 
 
 @pytest.mark.parametrize("victim", ["worker", "first worker", "agent"])
@@ -131,16 +122,15 @@ def test_a_dead_process_ends_the_training_which_then_goes_on_exactly(
     unharmed: Path, tmp_path: Path, victim: str
 ) -> None:
     folder = tmp_path / "killed"
-    agent = start(folder, "slow", "frozen")
-    wait_for(lambda: len(list(folder.rglob("*.pt"))) > 1, 60)
+    agent = start(folder, "stuck", "frozen")
+    wait_for(lambda: len(list(folder.rglob("*.pt"))) > 1)
     names = {"worker": "pid1", "first worker": "pid0"}
     pid = agent.pid if victim == "agent" else int((folder / names[victim]).read_text())
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: agent.poll() is not None and not alive(folder), 60)
+    wait_for(lambda: agent.poll() is not None and not alive(folder))
     assert agent.returncode != 0
-    assert not (folder / "weights.pth").exists()
-    agent = start(folder, "slow", "frozen")
-    _, errors = agent.communicate(timeout=120)
+    agent = start(folder, "long", "frozen")
+    _, errors = agent.communicate(timeout=A_WHILE)
     assert agent.returncode == 0, errors
     assert (folder / "weights.pth").read_bytes() == (unharmed / "weights.pth").read_bytes()
 

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import A_WHILE, ROOT, wait_for
 
 from tools import repeats
 from tools.repeats import Repeat, RepeatsError
@@ -117,7 +116,7 @@ class Tiny:
 
     def repeat(self, *arguments: str, tool: str = "repeats", **environment: str) -> tuple[int, str, str]:
         process = self.start(*arguments, tool=tool, **environment)
-        out, error = process.communicate(timeout=400)
+        out, error = process.communicate(timeout=A_WHILE)
         return process.returncode, out, error
 
     def processes(self) -> list[psutil.Process]:
@@ -138,13 +137,6 @@ class Tiny:
                     values = yaml.safe_load((Path(process.info["cwd"]) / "params.yaml").read_text())
                     found.append(values["seed"])
         return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < 90
-        time.sleep(0.2)
 
 
 def test_seeds_are_run_and_reported_and_never_run_again(tmp_path: Path) -> None:
@@ -191,22 +183,22 @@ def test_what_was_cut_off_goes_on_and_what_was_finished_stays(tmp_path: Path) ->
         return any(seed == 2 for seed in study.seeds_at_work())
 
     process = study.start("--seeds", "1", "2", "3")
-    until(second_runs)
+    wait_for(second_runs)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=200)
+    said = process.communicate(timeout=A_WHILE)
     assert process.returncode == 130, said
-    until(lambda: not study.seeds_at_work())
+    wait_for(lambda: not study.seeds_at_work())
     assert repeats.tasks(tmp_path) == [] or {t.state for t in repeats.tasks(tmp_path)} == {"failed"}
 
     finished = len(commits(study))  # the queue keeps no order among tasks of one moment
     process = study.start("--seeds", "1", "2", "3")
-    until(second_runs)
+    wait_for(second_runs)
     process.kill()  # as when the machine goes off
     for one in study.processes():
         one.kill()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=A_WHILE)
     assert f"{finished} of 3 finished before" in out
-    until(lambda: not study.processes())
+    wait_for(lambda: not study.processes())
     finished = len(commits(study))
     assert ("repeat-2", "running", False) in {(t.name, t.state, t.alive) for t in repeats.tasks(tmp_path)}
 
