@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify test test-extras test-studies demo-extra vlm-extra lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
+.PHONY: repro verify accept test test-extras test-studies demo-extra vlm-extra lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed  # dvc repro, and first how long it will take here
 	@$(ACTIVE) python -m tools.repro
 	@echo "The report: report/report.html"
@@ -20,6 +20,9 @@ test-extras: demo-extra vlm-extra  # those of what `make demo` and `make vlm` ne
 
 test-studies: $(BIN)/.installed  # the tests that run whole studies: the docs' commands, kills, referees, several processes
 	@$(ACTIVE) python -m pytest -m study
+
+accept: $(BIN)/.installed  # records a refactoring in dvc.lock without training, if a study of seconds comes out the same
+	@$(ACTIVE) python -m tools.accept
 
 lint: $(BIN)/.installed
 	$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy

@@ -40,6 +40,7 @@ STUDIES = (
     "test_commands",
     "test_rafce_study",
     "test_verify",
+    "test_accept",
     "test_pipeline",
     "test_killed_study",
     "test_notebook",
