@@ -124,4 +124,5 @@ def forecast(path: Path, names: Collection[str]) -> str:
         minutes[name] = epochs * an_epoch / 60
     minutes["the other stages"] = (len(names) - len(found)) * OTHER_STAGE_SECONDS / 60
     told = ", ".join(f"{name} {m:.1f}" for name, m in minutes.items())
-    return f"About {max(1, round(sum(minutes.values())))} minutes on this machine ({told})."
+    total = max(1, round(sum(minutes.values())))
+    return f"About {total} minute{'s' if total > 1 else ''} on this machine ({told})."
