@@ -111,8 +111,11 @@ class _LogFile(RotatingFileHandler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:
+        why = sys.exception() or self.baseFilename
         log.removeHandler(self)
-        log.warning(f"the log ends here: {sys.exception() or self.baseFilename}")
+        with contextlib.suppress(OSError):  # else Python 3.13 prints it once more, when it closes the file
+            self.close()
+        log.warning(f"the log ends here: {why}")
 
 
 def _log_warning(

@@ -30,7 +30,7 @@ A_WHILE = 600
 """Seconds after which a wait is given up. Nothing takes nearly so long, on a busy machine either."""
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # So it is in what a script starts in the background; processes of the tests would inherit it and never end.
+    # So it is in what a script starts in the background; what the tests start would inherit it and never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
