@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (5, 3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 TARGETS = [0, 1, 2, 1, 0]
 ROUNDING = rounding(1.0)
-"""Of a map, whose largest value is 1."""
+"""Tolerance of a map, whose largest value is 1."""
 
 
 @pytest.fixture(scope="module")

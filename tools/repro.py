@@ -17,12 +17,14 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 
+from rafce.parallel import cores
+
 PIPELINE: Final = "dvc.yaml"
 PARAMS_FILE: Final = Path("params.yaml")
 NEEDED_GB: Final = 12
-"""Of disk, for environment, data, cache and weights."""
+"""Disk for environment, data, cache and weights, in GB."""
 BUSY_CORES: Final = 0.5
-"""Cores at work for other programs from which on training waits for them."""
+"""Cores kept busy by other programs from which on a warning is due."""
 
 
 def due(repo: Repo) -> list[str]:
@@ -36,13 +38,12 @@ def due(repo: Repo) -> list[str]:
 
 
 def warnings() -> list[str]:
-    """What of this machine slows the study down or ends it."""
+    """Lines about what slows the study down on this machine, or ends it: busy cores, a nearly full disk."""
     found = []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = psutil.cpu_percent(interval=0.5) / 100 * (os.cpu_count() or 1)
     if busy > BUSY_CORES:
         found.append(
-            f"other programs keep {busy:.1f} of {cores} cores busy: training becomes several times slower; "
+            f"other programs keep {busy:.1f} of {cores()} cores busy: training becomes several times slower; "
             "end them, or set train.threads to 1"
         )
     free = shutil.disk_usage(".").free / 1e9
