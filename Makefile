@@ -3,39 +3,39 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify accept test test-extras test-studies demo-extra vlm-extra lint lock deps experiments predict demo vlm export pr-report documents repeats ablation learning-curve
+.PHONY: repro verify accept test test-extras test-studies demo-extra vlm-extra lint lock experiments predict demo vlm export pr-report documents repeats ablation learning-curve
 repro: $(BIN)/.installed  # dvc repro, and first how long it will take here
 	@$(ACTIVE) python -m tools.repro
 	@echo "The report: report/report.html"
 
 COMMIT ?= HEAD
 verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; TARGET=train@run2: one stage
-	@$(ACTIVE) python -m tools.verify $(TARGET) --commit "$(COMMIT)"
+	@$(ACTIVE) python -m tools.referee.verify $(TARGET) --commit "$(COMMIT)"
 
 test: $(BIN)/.installed
-	@$(ACTIVE) python -m pytest -m "not study"
+	@$(ACTIVE) python -m pytest --ignore=tests/studies
 
 test-extras: demo-extra vlm-extra  # those of what `make demo` and `make vlm` need
-	@$(ACTIVE) python -m pytest -m "extra and not study"
+	@$(ACTIVE) python -m pytest -m extra --ignore=tests/studies
 
 test-studies: $(BIN)/.installed  # the tests that run whole studies: the docs' commands, kills, referees, several processes
-	@$(ACTIVE) python -m pytest -m study
+	@$(ACTIVE) python -m pytest tests/studies
 
 accept: $(BIN)/.installed  # records a refactoring in dvc.lock without training, if a study of seconds comes out the same
-	@$(ACTIVE) python -m tools.accept
+	@$(ACTIVE) python -m tools.dev.accept
 
 lint: $(BIN)/.installed
 	$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check . && $(ACTIVE) mypy
 
 COMPILE = $(ACTIVE) uv pip compile --universal --python-version 3.11 --no-emit-find-links --upgrade --quiet \
 	--custom-compile-command "make lock"
+DECIDING = torch|torchvision|numpy|pillow|opencv-python-headless|scikit-learn|accelerate|grad-cam
+VERSIONS = Versions of the libraries that decide numbers, of requirements.txt: made by 'make lock', checked by every stage.
 lock: $(BIN)/.installed  # requirements.in -> requirements.txt, then those of the extras, which keep to it
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) --overrides requirements-demo.overrides requirements-demo.in -o requirements-demo.txt
 	$(COMPILE) requirements-vlm.in -o requirements-vlm.txt
-
-deps: $(BIN)/.installed  # the code dependencies in dvc.yaml, from the imports of each stage
-	$(ACTIVE) python -m tools.closure --write
+	{ echo "# $(VERSIONS)"; grep -E "^($(DECIDING))==" requirements.txt; } > versions.txt
 
 # The columns one reads first: what differs between experiments, of the metrics the two on validation that one
 # chooses by. The full table: dvc exp show
@@ -44,26 +44,26 @@ experiments: $(BIN)/.installed
 		--drop '.*\.(train_accuracy|test_accuracy|test_macro_f1|gap|last_epoch_gap|selected_epoch)$$'
 
 documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made anew
-	$(ACTIVE) python -m tools.documents
+	$(ACTIVE) python -m tools.dev.documents
 
-predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network sees in them; more: python -m tools.predict -h
-	@$(ACTIVE) python -m tools.predict $(PICTURES)
+predict: $(BIN)/.installed  # PICTURES="photos face.jpg": what the best network sees in them; more: python -m tools.serve.predict -h
+	@$(ACTIVE) python -m tools.serve.predict $(PICTURES)
 
 MODEL ?= models/best_resnet50.pth
 PORT ?= 7860
 demo: demo-extra  # a page on this computer that shows what the network sees in a picture
-	@$(ACTIVE) python -m tools.demo --model "$(MODEL)" --port $(PORT)
+	@$(ACTIVE) python -m tools.serve.demo --model "$(MODEL)" --port $(PORT)
 
 vlm: vlm-extra  # a vision-language model about the same images, in the same table: docs/vlm.md
 	$(ACTIVE) dvc repro vlm/dvc.yaml
 	@echo "The report: vlm/report/report.html"
 
 export: $(BIN)/.installed  # the best network as safetensors and ONNX, with its model card
-	@$(ACTIVE) python -m tools.export
+	@$(ACTIVE) python -m tools.serve.export
 
 BASE ?= main
 pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
-	@$(ACTIVE) python -m tools.pr_report --base "$(BASE)" --images pr-report
+	@$(ACTIVE) python -m tools.referee.pr_report --base "$(BASE)" --images pr-report
 
 # Of the last commit, each seed an experiment of its own; the same command goes on where it was cut off.
 SEEDS ?= 0 1 2 3 4

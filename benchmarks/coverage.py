@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.coverage
 
 Simulated studies at three sets of class counts and with four kinds of network, whose true macro-F1 is known;
-eleven methods, of which `rafce.uncertainty` uses the one marked. Some minutes on one core.
+eleven methods, of which `emotions.evidence.intervals` uses the one marked. Some minutes on one core.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from rafce import uncertainty
-from rafce.streams import numpy_stream
-from rafce.taxonomy import RAFCE_COUNTS, compound_classes
-from rafce.uncertainty import Z, draw_answers, recall_and_f1, resample, true_macro_f1
+from emotions.evidence import intervals
+from emotions.evidence.intervals import Z, draw_answers, recall_and_f1, resample, true_macro_f1
+from emotions.random_streams import numpy_stream
+from emotions.taxonomy import RAFCE_COUNTS, compound_classes
 
 STUDIES, REPLICATES, PAIRS = 2000, 500, 1000
 COUNTS = {
@@ -60,7 +60,7 @@ def networks(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 def influence(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
     """Derivative of the macro-F1 by the weight of each image, float [S, N]; answers int [S, N]."""
-    f1 = recall_and_f1(np.ones((1, len(labels))), labels, answers, classes)[1][:, 0]
+    f1 = recall_and_f1(np.ones((1, len(labels))), labels, answers, classes=classes)[1][:, 0]
     named = (answers[..., None] == np.arange(classes)).sum(1) + np.bincount(labels, minlength=classes)
     ratio = np.divide(f1, named, out=np.zeros_like(f1), where=named > 0)
     by_image = -np.take_along_axis(ratio, answers, 1) - ratio[:, labels]
@@ -97,7 +97,7 @@ def every_method(
     one_group = np.zeros(images, int)
 
     def values(weights: np.ndarray, truth: np.ndarray = labels, said: np.ndarray = answers) -> np.ndarray:
-        return recall_and_f1(weights, truth, said, classes)[1].mean(-1)
+        return recall_and_f1(weights, truth, said, classes=classes)[1].mean(-1)
 
     def percentiles(replicates: np.ndarray) -> Limits:
         low, high = np.quantile(replicates, (0.025, 0.975), axis=1)
@@ -138,7 +138,7 @@ def every_method(
     found["delta method by class, logit"] = (
         expit(logit(estimate) - Z * error), expit(logit(estimate) + Z * error)
     )  # fmt: skip
-    found[USED] = uncertainty.bounds(estimate, rescaled)
+    found[USED] = intervals.bounds(estimate, rescaled)
     return found
 
 
@@ -151,8 +151,8 @@ def coverage_table(name: str, counts: np.ndarray) -> dict[str, list[float]]:
         truth, generator = true_macro_f1(chances, counts), numpy_stream(0, "coverage", name, kind)
         hits: dict[str, list[np.ndarray]] = {}
         widths: dict[str, list[np.ndarray]] = {}
-        for _ in range(STUDIES // uncertainty.BATCH):
-            answers = draw_answers(chances, labels, uncertainty.BATCH, generator)
+        for _ in range(STUDIES // intervals.BATCH):
+            answers = draw_answers(chances, labels, intervals.BATCH, generator=generator)
             for method, (low, high) in every_method(labels, answers, classes, generator).items():
                 # What is equal on paper differs by rounding.
                 hits.setdefault(method, []).append((low - 1e-9 <= truth) & (truth <= high + 1e-9))
@@ -172,7 +172,7 @@ def copied(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Answers of two networks that err alike and give the same answer to 60 % of the images on purpose, int
     [PAIRS, N] each."""
-    first, second = (draw_answers(chances, labels, PAIRS, generator) for _ in range(2))
+    first, second = (draw_answers(chances, labels, PAIRS, generator=generator) for _ in range(2))
     return first, np.where(generator.random(first.shape) < 0.6, first, second)
 
 
@@ -187,7 +187,9 @@ def same_score(
         below = true_macro_f1(rows(np.full(len(counts), middle), shares), counts) < goal
         low, high = (middle, high) if below else (low, middle)
     other = rows(np.full(len(counts), low), shares)
-    return draw_answers(chances, labels, PAIRS, generator), draw_answers(other, labels, PAIRS, generator)
+    return draw_answers(chances, labels, PAIRS, generator=generator), draw_answers(
+        other, labels, PAIRS, generator=generator
+    )
 
 
 def error_table(name: str, counts: np.ndarray) -> None:
@@ -203,8 +205,8 @@ def error_table(name: str, counts: np.ndarray) -> None:
         for pair, draw in pairs.items():
             called = []
             for first, second in zip(*draw(), strict=True):
-                found = uncertainty.paired_difference(
-                    labels, first, second, len(counts), REPLICATES - 1, generator
+                found = intervals.paired_difference(
+                    labels, first, second, classes=len(counts), replicates=REPLICATES - 1, generator=generator
                 )["macro_f1"]
                 low, high = found["interval"]
                 called.append((found["p"] <= 0.05, not low <= 0 <= high))

@@ -22,35 +22,47 @@ from accelerate.state import AcceleratorState
 
 from benchmarks import throughput
 from benchmarks.throughput import CLASSES, Setting
-from rafce import network, processes, training
-from rafce.checkpoints import Checkpoints
-from rafce.training import Fitted
+from emotions import inference
+from emotions.model import resnet
+from emotions.training import distributed, loop
+from emotions.training.checkpoints import Checkpoints
+from emotions.training.loop import Fitted
 
 
 def fit(s: Setting, run: str, precision: str, epochs: int, checkpoints: Checkpoints | None = None) -> Fitted:
     """Train one run from its random weights."""
     AcceleratorState._reset_state(reset_partial_state=True)
     params = s.params(precision)
-    accelerator = processes.start(s.device, training.resolve_precision(params.precision, s.device))
-    model = network.build(len(CLASSES), s.runs[run].dropout, seed=0)
-    return training.fit(
-        model, s.train, s.val, params, s.runs[run], 0, accelerator, epochs, lambda _: None, "", checkpoints
+    accelerator = distributed.start(s.device, inference.resolve_precision(params.precision, s.device))
+    model = resnet.build(len(CLASSES), s.runs[run].dropout, seed=0)
+    return loop.fit(
+        model,
+        s.train,
+        s.val,
+        params=params,
+        run=s.runs[run],
+        seed=0,
+        accelerator=accelerator,
+        epochs=epochs,
+        on_epoch=lambda _: None,
+        title="",
+        checkpoints=checkpoints,
     )
 
 
 def interrupted(s: Setting, run: str, precision: str, epochs: int) -> Fitted:
     """The same, told to stop in the middle of the last epoch and begun again."""
     checkpoints = Checkpoints(s.folder / "checkpoints", {})
-    step, taken, stop = training._Training.step, 0, int((epochs - 0.5) * (s.images // s.batch))
+    step, taken, stop = loop._Training.step, 0, int((epochs - 0.5) * (s.images // s.batch))
 
-    def until_told(self: training._Training, *batch: Any) -> None:
+    def until_told(self: loop._Training, *batch: Any) -> None:
         nonlocal taken
         taken += 1
         if taken == stop:
             os.kill(os.getpid(), signal.SIGTERM)
         step(self, *batch)
 
-    with mock.patch.object(training._Training, "step", until_told):
+    with mock.patch.object(loop._Training, "step", until_told):
         try:
             fit(s, run, precision, epochs, checkpoints)
         except KeyboardInterrupt:
@@ -80,7 +92,7 @@ def main() -> None:
         usage.add_argument(f"--{name}", type=int, default=value)
     arguments = usage.parse_args()
     print(throughput.facts(argparse.Namespace(torchvision_references=None, timm=None, **vars(arguments))))
-    device = training.prepare_device(torch.get_num_threads())
+    device = inference.prepare_device(torch.get_num_threads())
     formats = ["float32", "bfloat16"] + (["float16"] if device.type == "cuda" else [])
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")

@@ -4,7 +4,7 @@ Usage: python -m benchmarks.leakage [FOLDER]
 
 The hashes are drawn so that unrelated faces are about as far apart as those of FER+ (30 bits of 64 on
 average, with a long tail towards 0), with planted pairs 0 to 10 bits apart. The images are drawn, too;
-decoding is not measured. The search measured beside `rafce.leakage`'s, which is faiss's exhaustive one, is
+decoding is not measured. The search measured beside `leakage`'s, which is faiss's exhaustive one, is
 its multi-index hashing (Norouzi et al. 2012; three parts of 21 bits, two flips). FOLDER: an extracted data
 set (`data/extracted`), whose images are hashed and described; without it, noise is hashed.
 """
@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rafce import leakage, manifest
-from rafce.images import decode
-from rafce.leakage import HASH_DISTANCE, SIDE, perceptual_hash
-from rafce.manifest import Row
-from rafce.streams import numpy_stream
+from emotions.data import manifest
+from emotions.data.images import decode
+from emotions.data.manifest import Row
+from emotions.random_streams import numpy_stream
+from emotions.sources import leakage
+from emotions.sources.leakage import HASH_DISTANCE, SIDE, perceptual_hash
 
 SIZES = (5_000, 10_000, 20_000, 50_000)
 PLANTED = 20
@@ -143,7 +144,7 @@ def measure(number: int) -> float:
     )
     every = search(faiss.IndexBinaryFlat(64), bits, splits)
     taken, pairs_found = timed(functools.partial(search, multi_index(), bits, splits))
-    print(f"  multi-index  {taken:.3f} s, {taken / own:.2f} x rafce.leakage; {shares(pairs_found, every)}")
+    print(f"  multi-index  {taken:.3f} s, {taken / own:.2f} x leakage; {shares(pairs_found, every)}")
     print(f"  {'this':12} {own:.3f} s; {shares(found, every)}")
     named = {frozenset((p.kept.source_id, p.other.source_id)) for p in pairs}
     reported = sum(frozenset((str(copy), str(original))) in named for copy, original in copies.items())

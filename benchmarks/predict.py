@@ -1,4 +1,4 @@
-"""Images per second of `tools.predict` against a plain torchvision loop; what finding faces and maps cost.
+"""Images per second of `make predict` against a plain torchvision loop; what finding faces and maps cost.
 
 Usage: python -m benchmarks.predict [--images 192] [--rounds 3] [--model models/best_resnet50.pth]
 
@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.throughput import span, write_images
-from rafce.augment import MEAN, STD
-from rafce.prediction import Crop, Failure, Predictor
+from emotions.model.preprocessing import MEAN, STD
+from tools.serve.predictor import Crop, Failure, Predictor
 
 ROOT = Path(__file__).parent.parent
 BATCH = 32

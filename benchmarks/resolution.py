@@ -9,7 +9,7 @@ of this part is the class, so that the network must know where it looks. Either 
 known. A ResNet-50 learns that, and on held-out faces that it recognises every map is compared with the part.
 `told`: share of the images whose heat, relative to area, is greatest on the part that matters (by chance one
 in five); `itself`, `elsewhere`: the relative heat there, and the greatest on another part, means over parts.
-The ideal map has what the grid alone would allow (`rafce.shares.ideal_maps`).
+The ideal map has what the grid alone would allow (`emotions.attention.heat_shares.ideal_maps`).
 """
 
 import argparse
@@ -22,10 +22,12 @@ import torch.nn.functional as F
 from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from rafce import augment, dataset, network, shares
-from rafce.dataset import LoadParams
-from rafce.streams import numpy_stream
-from rafce.taxonomy import compound_classes
+from emotions.attention import heat_shares
+from emotions.data import dataset
+from emotions.data.dataset import LoadParams
+from emotions.model import preprocessing, resnet
+from emotions.random_streams import numpy_stream
+from emotions.taxonomy import compound_classes
 
 DATASET = Path("data/dataset_resnet_224.zip")
 PARTS = ("eyes_brows", "nose", "mouth", "hair", "background")
@@ -51,7 +53,7 @@ def task(
     `matters`: `any`: one part, drawn by chance, is tinted; else all are, and the colour of this part counts.
     """
     size = split.images.shape[-1]
-    masks = shares.area_masks(dataset.load_regions(DATASET, split.rows, size))
+    masks = heat_shares.area_masks(dataset.load_regions(DATASET, split.rows, size))
     rng = numpy_stream(seed, "resolution", name)
     images = split.images.permute(0, 2, 3, 1).numpy().astype(np.float32)
     labels, parts = rng.integers(0, len(COLOURS), len(images)), np.empty(len(images), int)
@@ -69,7 +71,7 @@ def task(
 
 
 def learn(images: torch.Tensor, labels: torch.Tensor, epochs: int, seed: int) -> torch.nn.Module:
-    model = network.build(len(COLOURS), 0.0, seed).train()
+    model = resnet.build(len(COLOURS), 0.0, seed).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
     for epoch in range(epochs):
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed * 100 + epoch))
@@ -77,7 +79,7 @@ def learn(images: torch.Tensor, labels: torch.Tensor, epochs: int, seed: int) ->
             if len(rows) < 2:
                 continue
             with torch.autocast("cpu", torch.bfloat16):
-                logits = model(augment.normalise(augment.to_float(images[rows])))
+                logits = model(preprocessing.normalise(preprocessing.to_float(images[rows])))
             loss = F.cross_entropy(logits.float(), labels[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -87,7 +89,7 @@ def learn(images: torch.Tensor, labels: torch.Tensor, epochs: int, seed: int) ->
 
 def localised(heat: np.ndarray, parts: np.ndarray, masks: dict) -> tuple[float, float, float]:
     """`told`, `itself`, `elsewhere` as in the module's text."""
-    found = shares.shares(heat, masks)
+    found = heat_shares.by_image(heat, masks)
     of = parts[found.kept]
     ratios = np.where(found.area > 0, found.heat / np.maximum(found.area, 1e-9), -1.0)
     told = float((ratios.argmax(1) == of).sum() / len(heat))
@@ -95,7 +97,7 @@ def localised(heat: np.ndarray, parts: np.ndarray, masks: dict) -> tuple[float, 
     for k, part in enumerate(PARTS):
         rows = of == k
         if rows.any():
-            by_area = {name: one["ratio"] for name, one in shares.summary(found, rows).items()}
+            by_area = {name: one["ratio"] for name, one in heat_shares.summary(found, rows).items()}
             itself.append(by_area.pop(part))
             elsewhere.append(max(by_area.values()))
     return told, float(np.mean(itself)), float(np.mean(elsewhere))
@@ -121,13 +123,13 @@ def main() -> None:
     for matters, size in itertools.product(arguments.matters, arguments.sizes):
         params = LoadParams(image_size=size, threads=THREADS, store_gb=8)
         train, val = (
-            dataset.load_split(DATASET, classes, "compound", s, params, Path(".decoded"))
+            dataset.load_split(DATASET, classes, "compound", split=s, params=params, decoded=Path(".decoded"))
             for s in ("train", "val")
         )
         images, labels, _, _ = task(train, 0, "train", matters)
         model = learn(images[: arguments.images], labels[: arguments.images], arguments.epochs, 0)
         images, labels, parts, masks = task(val, 0, "val", matters)
-        inputs = augment.normalise(augment.to_float(images))
+        inputs = preprocessing.normalise(preprocessing.to_float(images))
         with torch.inference_mode():
             right = torch.cat([model(b).argmax(1) for b in inputs.split(64)]) == labels
         accuracy = float(right.float().mean())
@@ -137,9 +139,9 @@ def main() -> None:
         model.requires_grad_(False)
         for layer in LAYERS:
             grid = -(-size // STRIDES[layer])
-            apart = shares.told_apart(shares.resolution(masks, grid))
+            apart = heat_shares.resolvable(heat_shares.resolution(masks, grid))
             chosen = np.array(
-                [shares.ideal_maps(masks[PARTS[k]][i : i + 1], grid)[0] for i, k in enumerate(parts)]
+                [heat_shares.ideal_maps(masks[PARTS[k]][i : i + 1], grid)[0] for i, k in enumerate(parts)]
             )
             lines = {"ideal": localised(chosen, parts, masks)}
             for name, (kind, layers) in METHODS.items():

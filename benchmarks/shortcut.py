@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.spread import ROOT, run
-from rafce import params
+from emotions import params_file
 
 SMALLER = {
     "data": {"synthetic": {"train": 400, "val": 150, "test": 150, "basic": 400}},
@@ -47,7 +47,7 @@ def study(folder: Path, shortcut: int, seed: int) -> Path:
         if not place.exists():
             run(ROOT, "git", "clone", "-q", str(ROOT), str(place))
         path = place / "params.yaml"
-        values = changed(params.load(path), SMALLER)
+        values = changed(params_file.load(path), SMALLER)
         values["seed"] = values["data"]["synthetic"]["seed"] = seed
         values["data"]["synthetic"]["shortcut"] = float(shortcut)
         values["runs"] = {"run1": values["runs"]["run1"]}
@@ -72,11 +72,11 @@ def measures(place: Path) -> dict[str, float]:
         "the same less random weights": tested["random_weights"]["background"]["difference"],
         "heat on mouth, relative to area": heat["mouth"]["ratio"],
         "background alone, train accuracy %": 100 * train["accuracy"]["only background"],
-        "background swapped, train, points": -100 * train["background"]["swapped"]["difference"],
-        "background swapped, validation, points": -100 * val["background"]["swapped"]["difference"],
+        "background swapped, train, points": 100 * train["background"]["swapped"]["difference"],
+        "background swapped, validation, points": 100 * val["background"]["swapped"]["difference"],
         "answers that go with a borrowed background, validation, points beyond chance": 100
         * val["follows"]["difference"],
-        "mouth covered, train, points beyond equal cover": -100 * train["covers"]["mouth"]["difference"],
+        "mouth covered, train, points beyond equal cover": 100 * train["covers"]["mouth"]["difference"],
         "ROAD less random maps": tested["road"]["less_random"]["mean"],
         "rank correlation with random weights": tested["correlation"]["all"]["mean"],
     }

@@ -41,16 +41,20 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import throughput_others as others
-from rafce import dataset, manifest, network, outs, params, processes, training
-from rafce.checkpoints import Checkpoints
-from rafce.dataset import Split
-from rafce.manifest import Row
-from rafce.network import PARTS
-from rafce.parallel import cores
-from rafce.sources import synthetic
-from rafce.sources.synthetic import SyntheticParams
-from rafce.taxonomy import compound_classes
-from rafce.training import OptimisationParams, RunParams
+from emotions import inference, params_file
+from emotions.data import dataset, manifest
+from emotions.data.dataset import Split
+from emotions.data.manifest import Row
+from emotions.model import resnet
+from emotions.model.resnet import PARTS
+from emotions.runtime import outs
+from emotions.runtime.parallel import cores
+from emotions.sources import synthetic
+from emotions.sources.synthetic import SyntheticParams
+from emotions.taxonomy import compound_classes
+from emotions.training import distributed, loop
+from emotions.training.checkpoints import Checkpoints
+from emotions.training.run_params import OptimisationParams, RunParams
 
 ROOT = Path(__file__).parent.parent
 CLASSES = compound_classes("rafdb11")
@@ -125,22 +129,26 @@ def write_images(folder: Path, images: int) -> Path:
 def setting(folder: Path, size: int, batch: int, images: int, device: torch.device) -> Setting:
     path, load = write_images(folder, images), load_params(size, batch, "float32")
     begun = time.perf_counter()
-    train = dataset.load_split(path, CLASSES, "compound", "train", load, folder / "decoded")
+    train = dataset.load_split(
+        path, CLASSES, "compound", split="train", params=load, decoded=folder / "decoded"
+    )
     print(f"Decoding once: {(time.perf_counter() - begun) / images * 1e3:.1f} ms an image.")
-    val = dataset.load_split(path, CLASSES, "compound", "val", load, folder / "decoded")
-    named = params.load(ROOT / "params.yaml")["runs"]
+    val = dataset.load_split(path, CLASSES, "compound", split="val", params=load, decoded=folder / "decoded")
+    named = params_file.load(ROOT / "params.yaml")["runs"]
     runs = {name: RunParams.model_validate(run) for name, run in named.items()}
     return Setting(size, batch, images, folder, device, train, val, runs)
 
 
-def begin(s: Setting, precision: str, run: RunParams) -> training._Training:
+def begin(s: Setting, precision: str, run: RunParams) -> loop._Training:
     """A network about to train, on one process; dropout, whose cost is that of the head alone, is off."""
     AcceleratorState._reset_state(reset_partial_state=True)  # one of another precision may come before
     p = s.params(precision)
-    accelerator = processes.start(s.device, training.resolve_precision(p.precision, s.device))
-    model = network.build(len(CLASSES), 0.0, seed=0)
-    work = training._Training(model, s.train, p, run, accelerator, lambda _: 1.0, None)
-    network.train_mode(model)
+    accelerator = distributed.start(s.device, inference.resolve_precision(p.precision, s.device))
+    model = resnet.build(len(CLASSES), 0.0, seed=0)
+    work = loop._Training(
+        model, s.train, p, run=run, accelerator=accelerator, lr_factor=lambda _: 1.0, checkpoints=None
+    )
+    resnet.train_mode(model)
     for _ in range(WARM):
         work.step(*random_batch(s))
     work.reached.steps = 0
@@ -155,12 +163,12 @@ def random_batch(s: Setting) -> Batch:
     return images.to(s.device), F.one_hot(labels, len(CLASSES)).float().to(s.device)
 
 
-def batches(s: Setting, work: training._Training, precision: str) -> Iterator[Batch]:
+def batches(s: Setting, work: loop._Training, precision: str) -> Iterator[Batch]:
     run = s.runs["run1"]
-    return training._batches(work, s.train, s.params(precision), run, 0, 1, slice(0, s.batch))
+    return loop._batches(work, s.train, s.params(precision), run=run, seed=0, epoch=1, own=slice(0, s.batch))
 
 
-def take_steps(work: training._Training, stream: Iterable[Batch]) -> None:
+def take_steps(work: loop._Training, stream: Iterable[Batch]) -> None:
     for batch in stream:
         work.step(*batch)
 
@@ -227,13 +235,23 @@ def spans_of(owner: type, name: str, spans: list[tuple[float, float]]) -> Any:
 def whole(s: Setting, notes: dict[str, list[float]]) -> Speeds:
     """The second epoch of `training.fit`, from the first's checkpoint to its own."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator, p = processes.start(s.device, torch.bfloat16), s.params("bfloat16")
-    model, checkpoints = network.build(len(CLASSES), 0.0, seed=0), Checkpoints(s.folder / "checkpoints", {})
+    accelerator, p = distributed.start(s.device, torch.bfloat16), s.params("bfloat16")
+    model, checkpoints = resnet.build(len(CLASSES), 0.0, seed=0), Checkpoints(s.folder / "checkpoints", {})
     scored: list[tuple[float, float]] = []
     saved: list[tuple[float, float]] = []
-    with spans_of(training._Training, "scored", scored), spans_of(Checkpoints, "save", saved):
-        rest = (s.runs["run1"], 0, accelerator, 2, lambda _: None, "", checkpoints)
-        training.fit(model, s.train, s.val, p, *rest)
+    with spans_of(loop._Training, "scored", scored), spans_of(Checkpoints, "save", saved):
+        loop.fit(
+            model,
+            s.train,
+            s.val,
+            params=p,
+            run=s.runs["run1"],
+            seed=0,
+            accelerator=accelerator,
+            epochs=2,
+            on_epoch=lambda _: None,
+            checkpoints=checkpoints,
+        )
     checkpoints.discard()
     notes[f"Scoring of {2 * len(s.val)} images after an epoch, s"].append(scored[1][1] - scored[1][0])
     notes["Checkpoint after an epoch, however many images it has, s"].append(saved[1][1] - saved[1][0])
@@ -252,13 +270,13 @@ def matrix_peak(dtype: torch.dtype, device: torch.device) -> float:
     return best
 
 
-def flops(parts: Sequence[network.Part], size: int) -> float:
+def flops(parts: Sequence[resnet.Part], size: int) -> float:
     """GFLOP of an image's forward and backward pass, counted; a multiplication and an addition are two."""
     with torch.device("meta"):
         model = torchvision.models.resnet50(num_classes=len(CLASSES))
         images, targets = torch.randn(2, 3, size, size), torch.zeros(2, dtype=torch.int64)
-    network.freeze(model, parts)
-    network.train_mode(model)
+    resnet.freeze(model, parts)
+    resnet.train_mode(model)
     with FlopCounterMode(display=False) as counter:
         F.cross_entropy(model(images), targets).backward()
     return counter.get_total_flops() / 2e9
@@ -411,12 +429,12 @@ def works_of(
     if asked("notebook"):
         loops["notebook: ImageFolder, PIL, float32"] = others.notebook(*common)
     if asked("torchvision") and (where := arguments.torchvision_references):
-        loop = others.torchvision_references(where, *common, s.images)
-        loops["torchvision's reference recipe, float32"] = loop
+        one = others.torchvision_references(where, *common, s.images)
+        loops["torchvision's reference recipe, float32"] = one
     for name, title in (("timm", ""), ("compiled", ", torch.compile")):
         if asked(name) and arguments.timm:
-            loop = others.timm_loop(arguments.timm, *common, s.images, name == "compiled")
-            loops[f"timm, bfloat16, channels_last{title}"] = loop
+            one = others.timm_loop(arguments.timm, *common, s.images, name == "compiled")
+            loops[f"timm, bfloat16, channels_last{title}"] = one
     return works + [lambda t=title, m=measure: {t: m()} for title, measure in loops.items()], loops
 
 
@@ -453,8 +471,8 @@ def compare(s: Setting, arguments: argparse.Namespace, asked: Callable[[str], bo
             print(f"Ours is x the bare step, {precision}, {len(pairs)} rounds: {span(pairs)}.")
     for title, values in notes.items():
         print(f"{title}: {span(values)}.")
-    for title, loop in loops.items():
-        tried = "; ".join(f"{name} {speed:.1f}" for name, speed in loop.tried.items())
+    for title, one in loops.items():
+        tried = "; ".join(f"{name} {speed:.1f}" for name, speed in one.tried.items())
         print(f"Settings of {title}, images/s in the first round: {tried or 'failed, see above'}.")
     if peaks:
         gflop = flops(PARTS, s.size)
@@ -482,7 +500,7 @@ def main() -> None:
         usage.error("--images: whole batches, and at least one image a class")
 
     print(facts(arguments))
-    device = training.prepare_device(torch.get_num_threads())
+    device = inference.prepare_device(torch.get_num_threads())
     missing = ON_CPU if device.type == "cuda" else ON_GPU
 
     def asked(name: str) -> bool:

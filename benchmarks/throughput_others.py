@@ -19,8 +19,9 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.models import resnet50
 
-from rafce.augment import JITTER, MAX_ROTATION, MEAN, STD
-from rafce.parallel import cores
+from emotions.model.preprocessing import MEAN, STD
+from emotions.runtime.parallel import cores
+from emotions.training.augment import JITTER, MAX_ROTATION
 
 ROOT = Path(__file__).parent.parent
 WORKERS = (0, 1, 2) if cores() < 8 else (4, 8, cores())
@@ -212,15 +213,15 @@ def noting(holder, name, before="", after=""):
 
 class Watch:
     def find_spec(self, name, path, target=None):
-        if name != "rafce.training":
+        if name != "emotions.training.loop":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
         def exec_module(module):
             execute(module)
-            noting(module, "prepare_device", before="imported")
-            noting(sys.modules["rafce.dataset"], "load_split", after="decoded")
+            noting(sys.modules["emotions.inference"], "prepare_device", before="imported")
+            noting(sys.modules["emotions.data.dataset"], "load_split", after="decoded")
             noting(module._Training, "step", before="built", after="step")
         spec.loader.exec_module = exec_module
         return spec

@@ -3,13 +3,14 @@
 Usage: python -m stages.best
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from rafce import network, outs, scoring
-from rafce.params import RunTitles
-from stages import command
+from emotions.evidence import metrics, study
+from emotions.model import weight_files
+from emotions.params_file import RunTitles
+from emotions.runtime import outs
+from emotions.runtime.command import command
 
 PARAMS = {"runs": RunTitles}
 OUT = Path("models/best_resnet50.pth")
@@ -17,10 +18,10 @@ OUT = Path("models/best_resnet50.pth")
 
 def main(values: dict[str, Any]) -> None:
     runs = values["runs"]
-    metrics = {name: json.loads(Path(f"metrics/runs/{name}.json").read_text()) for name in runs}
-    best = scoring.best_run(metrics)
-    weights = network.read_checkpoint(Path(f"models/runs/{best}.pth"))
-    scores = {split: metrics[best]["selected"][split]["accuracy"] for split in ("train", "val", "test")}
+    measured = study.by_run("metrics/runs/{run}.json", runs)
+    best = metrics.best_run(measured)
+    weights = weight_files.read_checkpoint(Path(f"models/runs/{best}.pth"))
+    scores = {split: measured[best]["selected"][split]["accuracy"] for split in ("train", "val", "test")}
     outs.write_torch(OUT, {**weights, "accuracy": scores})
 
 

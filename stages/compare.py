@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rafce import confusions, dataset, outs, scoring, uncertainty
-from rafce.params import RunTitles
-from rafce.streams import numpy_stream
-from rafce.taxonomy import ClassSet, compound_classes
-from rafce.uncertainty import UncertaintyParams
-from stages import command
+from emotions.data import dataset
+from emotions.evidence import confusion_structure, intervals, metrics
+from emotions.evidence.intervals import UncertaintyParams
+from emotions.params_file import RunTitles
+from emotions.random_streams import numpy_stream
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import ClassSet, compound_classes
 
 PARAMS = {"seed": int, "data.classes": ClassSet, "runs": RunTitles, "uncertainty": UncertaintyParams}
 DATASET = Path("data/dataset_resnet_224.zip")
@@ -38,29 +40,33 @@ def main(values: dict[str, Any]) -> None:
     for first, second in itertools.combinations(names, 2):
         pair, draws = f"{first} - {second}", numpy_stream(seed, "compare", first, second)
         (truth, one), (_, other) = answers(first, "test"), answers(second, "test")
-        differences = uncertainty.paired_difference(truth, one, other, len(classes), replicates, draws)
-        accuracy = uncertainty.mcnemar(one == truth, other == truth)
+        differences = intervals.paired_difference(
+            truth, one, other, classes=len(classes), replicates=replicates, generator=draws
+        )
+        accuracy = intervals.mcnemar(one == truth, other == truth)
         pairs[pair] = {"accuracy": accuracy, **differences}
         p_values |= {f"{pair}/{metric}": pairs[pair][metric]["p"] for metric in ("accuracy", "macro_f1")}
-    for key, adjusted in uncertainty.holm(p_values).items():
+    for key, adjusted in intervals.holm(p_values).items():
         pair, metric = key.split("/")
         pairs[pair][metric]["p_holm"] = adjusted
 
     train_counts = [sum(r.label == c and r.split == "train" for r in rows) for c in classes]
-    units = confusions.unit_rates([(r.label, r.action_units) for r in rows if r.split == "train"], classes)
+    units = confusion_structure.unit_rates(
+        [(r.label, r.action_units) for r in rows if r.split == "train"], classes
+    )
     errors = {}
     for name in names:
-        confusion = scoring.confusion(*answers(name, "val"), len(classes))
-
-        excess = confusions.excess_confusions(confusion)
-        streams = {what: numpy_stream(seed, what, name) for what in ("frequency", "frequent", "structure")}
+        confusion = metrics.confusion(*answers(name, "val"), len(classes))
+        excess = confusion_structure.excess_confusions(confusion)
+        streams = {what: numpy_stream(seed, what, name) for what in ("frequent", "structure")}
         errors[name] = {
-            "frequency": confusions.frequency_effect(
-                confusion, train_counts, permutations, streams["frequency"]
+            "frequent": confusion_structure.predicted_shares(
+                confusion, train_counts, replicates, generator=streams["frequent"]
             ),
-            "frequent": confusions.predicted_shares(confusion, train_counts, replicates, streams["frequent"]),
             "excess": [e | {k: classes[e[k]] for k in ("true", "predicted")} for e in excess],
-            "structure": confusions.structure(confusion, classes, units, permutations, streams["structure"]),
+            "structure": confusion_structure.structure(
+                confusion, classes, units, permutations=permutations, generator=streams["structure"]
+            ),
         }
     outs.write_json(Path("metrics/comparisons.json"), {"pairs": pairs, "errors": errors})
 

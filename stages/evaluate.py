@@ -12,14 +12,19 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
+from torchvision.models import ResNet
 
-from rafce import dataset, network, outs, scoring, training, uncertainty
-from rafce.params import Group
-from rafce.streams import numpy_stream
-from rafce.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
-from rafce.training import TrainedParams
-from rafce.uncertainty import UncertaintyParams
-from stages import command
+from emotions import inference
+from emotions.data import dataset
+from emotions.evidence import intervals, metrics
+from emotions.evidence.intervals import UncertaintyParams
+from emotions.inference import TrainedParams
+from emotions.model import weight_files
+from emotions.params_file import Group
+from emotions.random_streams import numpy_stream
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
 
 
 class EvaluateParams(Group):
@@ -42,54 +47,61 @@ DECODED = Path(".decoded")
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
-    device = training.prepare_device(train.threads)
-    dtype = training.resolve_precision(train.precision, device)
+    device = inference.prepare_device(train.threads)
+    dtype = inference.resolve_precision(train.precision, device)
     fractions = dict.fromkeys(SPLITS, 1.0) | {"train": train.fraction}
     splits = {
-        s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED, fraction, values["seed"])
+        s: dataset.load_split(
+            DATASET,
+            classes,
+            "compound",
+            split=s,
+            params=train,
+            decoded=DECODED,
+            fraction=fraction,
+            seed=values["seed"],
+        )
         for s, fraction in fractions.items()
     }
 
-    def probabilities(weights: dict[str, Any], path: Path, split: str) -> np.ndarray:
-        network.check_classes(weights, classes, str(path))
-        network.check_data(weights, splits[split].data, str(path))
-        model = network.build(len(classes), 0.0, seed=0)
-        network.load_whole(model, weights["state_dict"], str(path))
-        with training.enough_memory("evaluate.batch_size or train.image_size"):
-            logits = training.predict_logits(
-                model.to(device),
+    def probabilities(model: ResNet, split: str) -> np.ndarray:
+        with inference.enough_memory("evaluate.batch_size or train.image_size"):
+            logits = inference.predict_logits(
+                model,
                 splits[split],
                 torch.arange(len(splits[split])),
-                values["evaluate"].batch_size,
-                device,
-                dtype,
-                f"score {name} on {split}",
+                batch_size=values["evaluate"].batch_size,
+                device=device,
+                dtype=dtype,
+                title=f"score {name} on {split}",
             )
         return torch.softmax(logits.double(), 1).numpy()
 
     path, last_path = Path(f"models/runs/{name}.pth"), Path(f"models/last_epoch/{name}.pth")
-    selected, last = network.read_checkpoint(path), network.read_checkpoint(last_path)
-    by_split = {s: probabilities(selected, path, s) for s in SPLITS}
-    at_selected = {s: scoring.score(splits[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
+    data = splits["train"].data
+    model, selected = weight_files.load_run(path, classes, data, device=device)
+    last_model, last = weight_files.load_run(last_path, classes, data, device=device)
+    by_split = {s: probabilities(model, s) for s in SPLITS}
+    at_selected = {s: metrics.score(splits[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
     if last["epoch"] == selected["epoch"]:
         at_last = {s: at_selected[s] for s in ("train", "val")}
     else:
         at_last = {
-            s: scoring.score(splits[s].labels.numpy(), probabilities(last, last_path, s), classes)
+            s: metrics.score(splits[s].labels.numpy(), probabilities(last_model, s), classes)
             for s in ("train", "val")
         }
 
     for split in ("val", "test"):
         draws = numpy_stream(values["seed"], "bootstrap", name, split)
         at_selected[split] |= uncertain(
-            splits[split].labels.numpy(), by_split[split], classes, values["uncertainty"], draws
+            splits[split].labels.numpy(), by_split[split], classes, params=values["uncertainty"], draws=draws
         )
     simulated = numpy_stream(values["seed"], "coverage", name)
-    at_selected["test"]["macro_f1_coverage"] = uncertainty.coverage(
+    at_selected["test"]["macro_f1_coverage"] = intervals.coverage(
         np.array(at_selected["test"]["confusion"]),
         values["uncertainty"].simulations,
         values["uncertainty"].replicates,
-        simulated,
+        generator=simulated,
     )
     train_labels = splits["train"].labels.numpy()
     outs.write_json(
@@ -98,10 +110,10 @@ def main(values: dict[str, Any], name: str) -> None:
             "run": name,
             "title": values["runs.{run}.title"],
             "classes": list(classes),
-            "data": splits["train"].data,
-            "precision": training.dtype_name(dtype),
+            "data": data,
+            "precision": inference.dtype_name(dtype),
             "majority": {
-                s: scoring.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")
+                s: metrics.majority(train_labels, splits[s].labels.numpy()) for s in ("val", "test")
             },
             "selected": {"epoch": selected["epoch"], **at_selected},
             "last": {"epoch": last["epoch"], **at_last},
@@ -118,14 +130,17 @@ def uncertain(
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: tuple[str, ...],
+    *,
     params: UncertaintyParams,
     draws: np.random.Generator,
 ) -> dict[str, Any]:
     """95 % intervals of a split's scores."""
-    confusion = scoring.confusion(labels, probabilities.argmax(1), len(classes))
+    confusion = metrics.confusion(labels, probabilities.argmax(1), len(classes))
     return {
-        "intervals": uncertainty.intervals(labels, probabilities, classes, params.replicates, draws),
-        "recall_intervals": uncertainty.recall_intervals(confusion, classes),
+        "intervals": intervals.intervals(
+            labels, probabilities, classes, replicates=params.replicates, generator=draws
+        ),
+        "recall_intervals": intervals.recall_intervals(confusion, classes),
     }
 
 

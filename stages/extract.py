@@ -14,16 +14,17 @@ from typing import Any
 
 from PIL import Image
 
-from rafce import audit, console, contact_sheet, leakage, manifest, outs
-from rafce.audit import Dropped, Picture
-from rafce.images import decode
-from rafce.leakage import Pair
-from rafce.manifest import Row
-from rafce.parallel import cores, in_order
-from rafce.sources import SOURCES, DataParams, Source
-from rafce.sources.base import Sample, SourceError
-from rafce.taxonomy import compound_classes
-from stages import command
+from emotions.data import manifest
+from emotions.data.images import decode
+from emotions.data.manifest import Row
+from emotions.runtime import console, outs
+from emotions.runtime.command import command
+from emotions.runtime.parallel import cores, in_order
+from emotions.sources import SOURCES, DataParams, Source, audit, contact_sheet, leakage
+from emotions.sources.audit import Dropped, Picture
+from emotions.sources.leakage import Pair
+from emotions.sources.sample import Sample, SourceError
+from emotions.taxonomy import compound_classes
 
 PARAMS = {"data": DataParams}
 RAW = Path("data/raw")
@@ -31,7 +32,7 @@ OUT = Path("data/extracted")
 COUNTS = Path("metrics/data.json")
 SHEET = Path("plots/contact_sheet.jpg")
 
-log = logging.getLogger("rafce.stages.extract")
+log = logging.getLogger("emotions.stages.extract")
 
 
 def refuse_tracked(source: Source, folder: Path) -> None:
@@ -47,13 +48,13 @@ def refuse_tracked(source: Source, folder: Path) -> None:
 
 
 def without_leaks(
-    rows: list[Row], pictures: dict[str, Picture], folder: Path, policy: str
+    rows: list[Row], pictures: dict[str, Picture], folder: Path, *, policy: str
 ) -> tuple[list[Row], list[Dropped], list[Pair]]:
     """The rows kept, those left out, and every pair found. Pixel copies go first, then persons, near-copies
     last."""
 
     def image(row: Row) -> Any:
-        return audit.grey(decode((folder / row.image).read_bytes(), row.image))
+        return leakage.grey(decode((folder / row.image).read_bytes(), row.image).image)
 
     def near_copies(rows: Sequence[Row]) -> list[Pair]:
         return leakage.near_copies(rows, [pictures[r.image].hashes for r in rows], image)
@@ -88,7 +89,7 @@ def main(values: dict[str, Any]) -> None:
             return replace(found, files={})
 
         with ThreadPoolExecutor(cores()) as pool:
-            work = in_order(pool, look_and_store, samples, 8 * cores())
+            work = in_order(pool, look_and_store, samples, ahead=8 * cores())
             for found in console.progress(f"extract {data.source}", total, work):
                 if isinstance(found, Dropped):
                     dropped.append(found)
@@ -98,7 +99,7 @@ def main(values: dict[str, Any]) -> None:
             audit.refuse_faulty(dropped, total)
 
         rows, others = audit.only_classes([picture.row for picture in pictures.values()], classes)
-        rows, leaking, pairs = without_leaks(rows, pictures, store, data.leakage)
+        rows, leaking, pairs = without_leaks(rows, pictures, store, policy=data.leakage)
         audit.need_enough(rows, classes)
         rows.sort(key=audit.manifest_order)
         dropped += [*others, *leaking]
@@ -119,13 +120,15 @@ def main(values: dict[str, Any]) -> None:
         outs.add_to_folder(store, "dropped.csv", audit.dropped_csv(dropped).encode())
         outs.add_to_folder(store, "pairs.csv", audit.pairs_csv(pairs).encode())
 
-    counts = audit.counts(data.source, [pictures[row.image] for row in rows], dropped, pairs, classes)
+    counts = audit.counts(
+        data.source, [pictures[row.image] for row in rows], dropped, pairs=pairs, classes=classes
+    )
     outs.write_json(COUNTS, counts)
     outs.write_bytes(SHEET, sheet)
-    tell(counts, dropped, pairs, data.leakage)
+    tell(counts, dropped, pairs, policy=data.leakage)
 
 
-def tell(counts: dict[str, Any], dropped: list[Dropped], pairs: list[Pair], policy: str) -> None:
+def tell(counts: dict[str, Any], dropped: list[Dropped], pairs: list[Pair], *, policy: str) -> None:
     """What a person should know at once."""
     reasons = Counter(d.reason for d in dropped)
     if reasons:

@@ -14,20 +14,24 @@ import pandas as pd
 import torch
 from torchvision.models import ResNet
 
-from rafce import attention, dataset, faithfulness, landmarks, network, outs, reliance, shares, training
-from rafce.dataset import Split
-from rafce.landmarks import Located
-from rafce.streams import numpy_stream
-from rafce.taxonomy import ClassSet, compound_classes
-from rafce.training import TrainedParams
-from stages import command
+from emotions import inference
+from emotions.attention import cam, faithfulness, heat_shares, landmarks, reliance
+from emotions.attention.landmarks import Located
+from emotions.data import dataset
+from emotions.data.dataset import Split
+from emotions.inference import TrainedParams
+from emotions.model import weight_files
+from emotions.random_streams import numpy_stream
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import ClassSet, compound_classes
 
 PARAMS = {
     "seed": int,
     "data.classes": ClassSet,
     "train": TrainedParams,
     "runs.{run}.title": str,
-    "gradcam": attention.MapParams,
+    "gradcam": cam.MapParams,
     "faithfulness": faithfulness.FaithfulnessParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
@@ -43,37 +47,71 @@ def main(values: dict[str, Any], name: str) -> None:
         outs.write_json(out, {"run": name, "title": values["runs.{run}.title"], "measured": False})
         return
     classes = compound_classes(values["data.classes"])
-    device = training.prepare_device(train.threads)
-    dtype = training.resolve_precision(train.precision, device)
+    device = inference.prepare_device(train.threads)
+    dtype = inference.resolve_precision(train.precision, device)
     path = Path(f"models/runs/{name}.pth")
-    weights = network.read_checkpoint(path)
-    network.check_classes(weights, classes, str(path))
-    model = network.build(len(classes), 0.0, seed=0).to(device)
-    network.load_whole(model, weights["state_dict"], str(path))
-    val = dataset.load_split(DATASET, classes, "compound", "val", train, DECODED)
-    trained = dataset.load_split(DATASET, classes, "compound", "train", train, DECODED, train.fraction, seed)
-    rests_on = reliance_by_split(model, {"train": trained, "val": val}, train, seed, device, dtype)
+    val = dataset.load_split(DATASET, classes, "compound", split="val", params=train, decoded=DECODED)
+    model, _ = weight_files.load_run(path, classes, val.data, device=device)
+    trained = dataset.load_split(
+        DATASET,
+        classes,
+        "compound",
+        split="train",
+        params=train,
+        decoded=DECODED,
+        fraction=train.fraction,
+        seed=seed,
+    )
+    rests_on = reliance_by_split(
+        model, {"train": trained, "val": val}, train, seed=seed, device=device, dtype=dtype
+    )
 
     images = val.take(torch.arange(len(val)))
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     answers = scored.loc[[row.image for row in val.rows], "predicted"].map(classes.index).tolist()
-    layer, grid = attention.choose_layer(train.image_size, values["gradcam"].min_grid)
+    layer, grid = cam.choose_cam_layer(train.image_size, values["gradcam"].min_grid)
     method = values["gradcam"].method
-    heat = attention.heat_maps(model, images, answers, method, layer, BATCH, device, f"{name} {method}")
+    heat = cam.heat_maps(
+        model,
+        images,
+        answers,
+        method=method,
+        layer=layer,
+        batch_size=BATCH,
+        device=device,
+        title=f"{name} {method}",
+    )
     some = spread(len(val), options.images)
     targets = [answers[i] for i in some]
     road = faithfulness.road(
-        model, images[some], targets, heat[some], grid, BATCH, device, seed, f"{name} ROAD"
+        model,
+        images[some],
+        targets,
+        heat=heat[some],
+        grid=grid,
+        batch_size=BATCH,
+        device=device,
+        seed=seed,
+        title=f"{name} ROAD",
     )
     correlation, at_random = faithfulness.randomisation(
-        model, images, heat, method, layer, grid, BATCH, device, seed, f"{name} randomised"
+        model,
+        images,
+        heat,
+        method=method,
+        layer=layer,
+        grid=grid,
+        batch_size=BATCH,
+        device=device,
+        seed=seed,
+        title=f"{name} randomised",
     )
-    located = landmarks.locate(DATASET, val, train, DECODED, f"{name} landmarks")
+    located = landmarks.locate(DATASET, val, train, decoded=DECODED, title=f"{name} landmarks")
     known = located.known
     masks = {area: mask[known] for area, mask in located.masks.items()}
-    reported = shares.told_apart(shares.resolution(masks, grid))
+    reported = heat_shares.resolvable(heat_shares.resolution(masks, grid))
     of_areas = {area: masks[area] for area in reported}
-    random_weights = shares.against(heat[known], at_random[known], of_areas)
+    random_weights = heat_shares.against(heat[known], at_random[known], of_areas)
     outs.write_json(
         out,
         {
@@ -94,6 +132,7 @@ def reliance_by_split(
     model: ResNet,
     splits: dict[str, Split],
     train: TrainedParams,
+    *,
     seed: int,
     device: torch.device,
     dtype: torch.dtype,
@@ -102,9 +141,9 @@ def reliance_by_split(
     found = {}
     for name, split in splits.items():
         chosen = split.subset(spread(len(split), len(splits["val"])))
-        areas = landmarks.locate(DATASET, chosen, train, DECODED, f"{name} landmarks")
+        areas = landmarks.locate(DATASET, chosen, train, decoded=DECODED, title=f"{name} landmarks")
         generator = numpy_stream(seed, "reliance", name)
-        found[name] = reliance_of(model, chosen, areas, generator, device, dtype)
+        found[name] = reliance_of(model, chosen, areas, generator=generator, device=device, dtype=dtype)
     return found
 
 
@@ -112,6 +151,7 @@ def reliance_of(
     model: ResNet,
     split: Split,
     located: Located,
+    *,
     generator: np.random.Generator,
     device: torch.device,
     dtype: torch.dtype,
@@ -127,21 +167,25 @@ def reliance_of(
     pixels = split.images.permute(0, 2, 3, 1).numpy()
     exact = reliance.BACKGROUND in masks  # landmarks do not tell it from hair and forehead
     donor = reliance.donors(labels, generator) if exact else None
-    versions = {"unchanged": pixels, **reliance.changed(pixels, donor, masks, generator)}
+    versions = {"unchanged": pixels, **reliance.changed(pixels, donor, masks, generator=generator)}
     answers = {}
     for version, some in versions.items():
         changed = dataclasses.replace(split, images=torch.from_numpy(some).permute(0, 3, 1, 2).contiguous())
         order = torch.arange(len(split))
-        logits = training.predict_logits(model, changed, order, SCORING_BATCH, device, dtype, version)
+        logits = inference.predict_logits(
+            model, changed, order, batch_size=SCORING_BATCH, device=device, dtype=dtype, title=version
+        )
         answers[version] = logits.argmax(1).numpy()
     return {
         "images": len(split),
         "majority": float(np.bincount(labels).max() / len(labels)),
-        **reliance.losses({version: some == labels for version, some in answers.items()}),
+        **reliance.accuracy_changes({version: some == labels for version, some in answers.items()}),
         "follows": (
             None
             if donor is None
-            else reliance.follows(answers["unchanged"], answers["background swapped"], donor, generator)
+            else reliance.follows(
+                answers["unchanged"], answers["background swapped"], donor, generator=generator
+            )
         ),
     }
 

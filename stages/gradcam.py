@@ -10,16 +10,20 @@ import numpy as np
 import pandas as pd
 from torch import arange, tensor
 
-from rafce import attention, dataset, gallery, landmarks, network, outs, shares, training
-from rafce.taxonomy import ClassSet, compound_classes, display
-from rafce.training import InferenceParams
-from stages import command
+from emotions import inference
+from emotions.attention import cam, gallery, heat_shares, landmarks
+from emotions.data import dataset
+from emotions.inference import InferenceParams
+from emotions.model import weight_files
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import ClassSet, compound_classes, display
 
 PARAMS = {
     "data.classes": ClassSet,
     "train": InferenceParams,
     "runs.{run}.title": str,
-    "gradcam": attention.GradcamParams,
+    "gradcam": cam.GradcamParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
@@ -30,41 +34,37 @@ CONFUSIONS = 10
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train, gradcam = compound_classes(values["data.classes"]), values["train"], values["gradcam"]
-    device = training.prepare_device(train.threads)
+    device = inference.prepare_device(train.threads)
 
     path = Path(f"models/runs/{name}.pth")
-    weights = network.read_checkpoint(path)
-    network.check_classes(weights, classes, str(path))
-    model = network.build(len(classes), 0.0, seed=0).to(device)
-    network.load_whole(model, weights["state_dict"], str(path))
-
-    val = dataset.load_split(DATASET, classes, "compound", "val", train, DECODED)
+    val = dataset.load_split(DATASET, classes, "compound", split="val", params=train, decoded=DECODED)
+    model, _ = weight_files.load_run(path, classes, val.data, device=device)
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     scored = scored.loc[[row.image for row in val.rows]]
     confidence = scored[list(classes)].to_numpy().max(1)
     predicted = scored["predicted"].map(classes.index).to_numpy()
     labels = val.labels.numpy()
 
-    layer, grid = attention.choose_layer(train.image_size, gradcam.min_grid)
-    heat = attention.heat_maps(
+    layer, grid = cam.choose_cam_layer(train.image_size, gradcam.min_grid)
+    heat = cam.heat_maps(
         model,
         val.take(arange(len(val))),
         predicted.tolist(),
-        gradcam.method,
-        layer,
-        BATCH,
-        device,
-        f"{name} {gradcam.method}",
+        method=gradcam.method,
+        layer=layer,
+        batch_size=BATCH,
+        device=device,
+        title=f"{name} {gradcam.method}",
     )
-    located = landmarks.locate(DATASET, val, train, DECODED, f"{name} landmarks")
+    located = landmarks.locate(DATASET, val, train, decoded=DECODED, title=f"{name} landmarks")
     known = np.flatnonzero(located.known)
     masks = {area: mask[known] for area, mask in located.masks.items()}
-    resolution = shares.resolution(masks, grid)
-    reported = shares.told_apart(resolution)
-    found = shares.shares(heat[known], {area: masks[area] for area in reported})
+    resolution = heat_shares.resolution(masks, grid)
+    reported = heat_shares.resolvable(resolution)
+    found = heat_shares.by_image(heat[known], {area: masks[area] for area in reported})
     kept = known[found.kept]
     right = labels[kept] == predicted[kept]
-    by_area = shares.summary(found)
+    by_area = heat_shares.summary(found)
     units = [val.rows[i].action_units for i in kept]
     maps = {f"Σ ({len(val)})": heat} | {
         f"{sign} ({rows.sum()})": heat[rows]
@@ -75,7 +75,7 @@ def main(values: dict[str, Any], name: str) -> None:
         for i, c in enumerate(classes)
         if (labels == i).any()
     }
-    means = {title: shares.mean_map(one, grid) for title, one in maps.items()}
+    means = {title: heat_shares.mean_map(one, grid) for title, one in maps.items()}
     outlines = {area: masks[area].mean(0) for area in reported} if located.how != landmarks.UNLOCATED else {}
     outs.write_json(
         Path(f"metrics/attention/{name}.json"),
@@ -90,12 +90,14 @@ def main(values: dict[str, Any], name: str) -> None:
             "resolution": resolution,
             "shares": by_area,
             "by_class": {
-                c: {"images": int(rows.sum()), "shares": shares.summary(found, rows)}
+                c: {"images": int(rows.sum()), "shares": heat_shares.summary(found, rows)}
                 for i, c in enumerate(classes)
-                if (rows := labels[kept] == i).sum() >= shares.FEWEST
+                if (rows := labels[kept] == i).sum() >= heat_shares.FEWEST
             },
-            "right_less_wrong": {area: shares.difference(found, area, right, ~right) for area in found.areas},
-            "action_units": shares.unit_agreement(found, units),
+            "right_less_wrong": {
+                area: heat_shares.difference(found, area, first=right, second=~right) for area in found.areas
+            },
+            "action_units": heat_shares.unit_agreement(found, units),
             "mean_map": next(iter(means.values())).round(4).tolist(),
         },
     )
@@ -109,7 +111,7 @@ def main(values: dict[str, Any], name: str) -> None:
     heading = f"{name}: {title} · {gradcam.method} {layer} ({grid} × {grid})"
     outs.write_bytes(
         Path(f"plots/runs/{name}/attention.png"),
-        gallery.draw_means(means, outlines, train.image_size, heading),
+        gallery.draw_means(means, outlines, train.image_size, title=heading),
     )
 
     def pictured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,18 +124,18 @@ def main(values: dict[str, Any], name: str) -> None:
             for row in rows
         ]
 
-    shown = attention.gallery_rows(labels, predicted, confidence, len(classes), gradcam.examples)
+    shown = cam.gallery_rows(labels, predicted, confidence, classes=len(classes), examples=gradcam.examples)
     outs.write_bytes(
         Path(f"plots/runs/{name}/gallery.jpg"),
-        gallery.draw(pictured(shown), classes, gradcam.examples, heading),
+        gallery.draw(pictured(shown), classes, gradcam.examples, title=heading),
     )
-    confused = attention.confusion_rows(
-        labels, predicted, confidence, len(classes), CONFUSIONS, 2 * gradcam.examples
+    confused = cam.confusion_rows(
+        labels, predicted, confidence, classes=len(classes), most=CONFUSIONS, examples=2 * gradcam.examples
     )
     lines = [(display(classes[rows[0]["label"]]).replace(" ", "\n"), pictured(rows)) for rows in confused]
     outs.write_bytes(
         Path(f"plots/runs/{name}/confusions.jpg"),
-        gallery.draw_confusions(lines, classes, 2 * gradcam.examples, heading),
+        gallery.draw_confusions(lines, classes, 2 * gradcam.examples, title=heading),
     )
 
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rafce import console, images, manifest, outs
-from rafce.manifest import Row
-from rafce.parallel import cores, in_order
-from stages import command
+from emotions.data import images, manifest
+from emotions.data.manifest import Row
+from emotions.runtime import console, outs
+from emotions.runtime.command import command
+from emotions.runtime.parallel import cores, in_order
 
 PARAMS = {"preprocess": images.PreprocessParams}
 EXTRACTED = Path("data/extracted")
@@ -41,7 +42,7 @@ def main(values: dict[str, Any]) -> None:
         ThreadPoolExecutor(cores()) as pool,
     ):
         listed = []
-        work = in_order(pool, functools.partial(squared, size=size), rows, 8 * cores())
+        work = in_order(pool, functools.partial(squared, size=size), rows, ahead=8 * cores())
         for row, files in console.progress(f"preprocess to {size} px", len(rows), work):
             for name, content in files.items():
                 outs.add_to_zip(archive, name, content)

@@ -11,12 +11,17 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from rafce import console, dataset, images, network, outs, processes, training
-from rafce.checkpoints import Checkpoints, result_key
-from rafce.params import Group
-from rafce.taxonomy import BASIC
-from rafce.training import Epoch, LearningRates, OptimisationParams, RunParams
-from stages import command
+from emotions import inference
+from emotions.data import dataset, images
+from emotions.model import resnet, weight_files
+from emotions.params_file import Group
+from emotions.runtime import console, outs
+from emotions.runtime.command import command
+from emotions.taxonomy import BASIC
+from emotions.training import distributed, loop
+from emotions.training.checkpoints import Checkpoints, result_key
+from emotions.training.resume import Epoch
+from emotions.training.run_params import LearningRates, OptimisationParams, RunParams
 
 
 class BasicEmotionsParams(Group):
@@ -43,7 +48,7 @@ HISTORY = Path("plots/pretrain_history.csv")
 METRICS = Path("metrics/pretrained.json")
 
 
-def initial_body(model: network.ResNet, weights: str) -> tuple[dict[str, Any], list[torch.Tensor]]:
+def initial_body(model: resnet.ResNet, weights: str) -> tuple[dict[str, Any], list[torch.Tensor]]:
     """Load the chosen weights into the body of `model`.
 
     Returns where they came from, and weight and bias of the head that ImageNet's weights were trained with:
@@ -51,90 +56,91 @@ def initial_body(model: network.ResNet, weights: str) -> tuple[dict[str, Any], l
     """
     if weights == "none":
         return {"weights": "none"}, []
-    if weights in network.IMAGENET:
-        url = network.IMAGENET[weights]
-        state, digest = network.download(url)
-        network.load_body(model, state, weights)
+    if weights in weight_files.IMAGENET:
+        url = weight_files.IMAGENET[weights]
+        state, digest = weight_files.download(url)
+        weight_files.load_body(model, state, weights)
         return {"weights": weights, "url": url, "sha256": digest}, [state["fc.weight"], state["fc.bias"]]
     path = WEIGHTS / weights
-    network.load_body(model, network.read_checkpoint(path)["state_dict"], str(path))
-    return {"weights": weights, "sha256": network.file_sha256(path)}, []
+    weight_files.load_body(model, weight_files.read_checkpoint(path)["state_dict"], str(path))
+    return {"weights": weights, "sha256": weight_files.file_sha256(path)}, []
 
 
 def main(values: dict[str, Any]) -> None:
     pretrained, train = values["pretrained"], values["train"]
     epochs = pretrained.basic_emotions.epochs
-    device = training.prepare_device(train.threads)
-    model = network.build(len(BASIC), 0.0, values["seed"])
+    device = inference.prepare_device(train.threads)
+    model = resnet.build(len(BASIC), 0.0, values["seed"])
     origin, imagenet_head = initial_body(model, pretrained.weights)
     record: dict[str, Any] = {**origin, "basic_emotions_epochs": epochs}
     if epochs == 0:
         # Without the head that `build` made: nothing has trained it.
-        state = {k: v for k, v in network.snapshot(model).items() if not k.startswith("fc.")}
+        state = {k: v for k, v in resnet.snapshot(model).items() if not k.startswith("fc.")}
         if console.first_process():
-            write(state, [], record, {"imagenet_head": imagenet_head} if imagenet_head else {})
+            write(state, [], record, more={"imagenet_head": imagenet_head} if imagenet_head else {})
         return
     if not any(row.role == "basic" for row in dataset.read_manifest(DATASET)):
         raise images.ImageError(
             f"pretrained.basic_emotions.epochs is {epochs}, but the data hold no basic emotions; set it to 0"
         )
     train_split, val_split = (
-        dataset.load_split(DATASET, BASIC, "basic", s, train, DECODED) for s in ("train", "val")
+        dataset.load_split(DATASET, BASIC, "basic", split=s, params=train, decoded=DECODED)
+        for s in ("train", "val")
     )
     lr = LearningRates(body=pretrained.basic_emotions.lr, head=pretrained.basic_emotions.lr)
     recipe = RunParams(
         title="Basic emotions",
-        trainable_parts=list(network.PARTS),
+        trainable_parts=list(resnet.PARTS),
         lr=lr,
         mixup_alpha=0,
         dropout=0,
         augmentation="standard",
     )
-    dtype = training.resolve_precision(train.precision, device)
-    accelerator = processes.start(device, dtype)
+    dtype = inference.resolve_precision(train.precision, device)
+    accelerator = distributed.start(device, dtype)
     inputs = {
         "train images": train_split.identity,
         "validation images": val_split.identity,
         "initial weights": record.get("sha256", ""),
-        "number format": training.dtype_name(dtype),  # what `auto` chose here
+        "number format": inference.dtype_name(dtype),  # what `auto` chose here
     }
-    key = result_key(values, inputs, device, accelerator.num_processes)
+    key = result_key(values, inputs, device, processes=accelerator.num_processes)
     checkpoints = Checkpoints(Path(".checkpoints/pretrain"), key)
     with checkpoints.at_work() if accelerator.is_main_process else contextlib.nullcontext():
-        fitted = training.fit(
+        fitted = loop.fit(
             model.to(accelerator.device),
             train_split,
             val_split,
-            train,
-            recipe,
-            values["seed"],
-            accelerator,
-            epochs,
-            lambda e: None,
-            "basic emotions",
-            checkpoints,
+            params=train,
+            run=recipe,
+            seed=values["seed"],
+            accelerator=accelerator,
+            epochs=epochs,
+            on_epoch=lambda e: None,
+            title="basic emotions",
+            checkpoints=checkpoints,
         )
         record |= {
             "data": train_split.data,
-            "precision": training.dtype_name(dtype),
+            "precision": inference.dtype_name(dtype),
             "train_images": len(train_split),
             "val_images": len(val_split),
             "selected": asdict(fitted.selected),
             "val_majority": (val_split.labels == train_split.labels.mode().values).double().mean().item(),
         }
         if accelerator.is_main_process:
-            write(fitted.selected_state, fitted.history, record, {})
+            write(fitted.selected_state, fitted.history, record, more={})
             checkpoints.discard()
     accelerator.end_training()
 
 
 def write(
-    state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any], more: dict[str, Any]
+    state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any], *, more: dict[str, Any]
 ) -> None:
     """The outs of the stage."""
     classes = list(BASIC) if history else []
     outs.write_torch(OUT, {"state_dict": state, "classes": classes, "origin": record, **more})
-    outs.write_text(HISTORY, training.history_csv(history))
+    outs.write_text(HISTORY, loop.history_csv(history))
     outs.write_json(METRICS, record)
 
 

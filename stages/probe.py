@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from rafce import controls, dataset, network, outs, source_task, training
-from rafce.controls import ControlsParams
-from rafce.taxonomy import SPLITS, ClassSet, compound_classes
-from rafce.training import InferenceParams
-from stages import command
+from emotions import inference
+from emotions.data import dataset, source_task
+from emotions.evidence import probing
+from emotions.evidence.probing import ProbeParams
+from emotions.inference import InferenceParams
+from emotions.model import resnet, weight_files
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import SPLITS, ClassSet, compound_classes
 
 PARAMS = {
     "data.classes": ClassSet,
     "train": InferenceParams,
     "runs.{run}.title": str,
-    "probe": ControlsParams,
+    "probe": ProbeParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
 PRETRAINED = Path("models/pretrained.pth")
@@ -33,26 +37,25 @@ BATCH = 64
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
-    device = training.prepare_device(train.threads)
-    dtype = training.resolve_precision(train.precision, device)
+    device = inference.prepare_device(train.threads)
+    dtype = inference.resolve_precision(train.precision, device)
     path = Path(f"models/last_epoch/{name}.pth")
-    weights, pretrained = network.read_checkpoint(path), network.read_checkpoint(PRETRAINED)
-    splits = {s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in SPLITS}
-    network.check_classes(weights, classes, str(path))
-    network.check_data(weights, splits["train"].data, str(path))
+    pretrained = weight_files.read_checkpoint(PRETRAINED)
+    splits = {
+        s: dataset.load_split(DATASET, classes, "compound", split=s, params=train, decoded=DECODED)
+        for s in SPLITS
+    }
+    model, weights = weight_files.load_run(path, classes, splits["train"].data, device=device)
     reference = torch.load(REFERENCE, weights_only=True)
-    model = network.build(len(classes), 0.0, seed=0)
-    network.load_whole(model, weights["state_dict"], str(path))
-    model = model.to(device)
 
-    def pooled(split: dataset.Split, title: str) -> dict[network.Part, np.ndarray]:
-        rows = torch.arange(len(split))
-        with training.enough_memory("train.image_size"):
-            return controls.pooled_features(model, split, rows, BATCH, device, dtype, title)
+    def pooled(split: dataset.Split, title: str) -> dict[resnet.Part, np.ndarray]:
+        return probing.pooled_features(model, split, BATCH, device=device, dtype=dtype, title=title)
 
     features = {s: pooled(split, f"features of {s}") for s, split in splits.items()}
     labels = {s: split.labels.numpy() for s, split in splits.items()}
-    predicted, scores = controls.probe_splits(features, labels, classes, values["probe"].regularisation)
+    predicted, scores = probing.probe_splits(
+        features, labels, classes, regularisation=values["probe"].regularisation
+    )
     before = reference["probe"].numpy() == labels["test"]
     record: dict[str, Any] = {
         "run": name,
@@ -60,24 +63,22 @@ def main(values: dict[str, Any], name: str) -> None:
         "epoch": weights["epoch"],
         "data": splits["train"].data,
         **scores,
-        "against_start": controls.probe_comparison(before, predicted == labels["test"]),
+        "against_start": probing.probe_comparison(before, predicted == labels["test"]),
         "cka": {
-            part: controls.debiased_cka(start.numpy(), features["val"][part])
+            part: probing.debiased_cka(start.numpy(), features["val"][part])
             for part, start in reference["features"].items()
         },
-        "weight_change": controls.weight_change(pretrained["state_dict"], weights["state_dict"]),
-        "statistics_change": controls.statistics_change(pretrained["state_dict"], weights["state_dict"]),
+        "weight_change": probing.weight_change(pretrained["state_dict"], weights["state_dict"]),
+        "statistics_change": probing.statistics_change(pretrained["state_dict"], weights["state_dict"]),
         "retention": None,
     }
-    found = source_task.find(pretrained, DATASET, SAMPLE, train, DECODED)
+    found = source_task.find(pretrained, DATASET, SAMPLE, params=train, decoded=DECODED)
     if found:
-        source = np.concatenate(
-            [pooled(s, f"features of {found.name}")[controls.PENULTIMATE] for s in found.splits]
-        )
-        right = controls.source_accuracy(source, found.weight, found.bias, found.labels)
+        title = f"features of {found.name}"
+        right = probing.right_on_source(found, lambda split: pooled(split, title)[probing.PENULTIMATE])
         record["retention"] = {
             "task": found.name,
-            **controls.retention(reference["source_right"].numpy(), right, found.majority),
+            **probing.retention(reference["source_right"].numpy(), right, found.majority),
         }
     outs.write_json(Path(f"metrics/probe/{name}.json"), record)
 

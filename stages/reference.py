@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from rafce import controls, dataset, network, outs, source_task, training, uncertainty
-from rafce.controls import ControlsParams
-from rafce.taxonomy import SPLITS, ClassSet, compound_classes
-from rafce.training import InferenceParams
-from stages import command
+from emotions import inference
+from emotions.data import dataset, source_task
+from emotions.evidence import intervals, probing
+from emotions.evidence.probing import ProbeParams
+from emotions.inference import InferenceParams
+from emotions.model import resnet, weight_files
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import SPLITS, ClassSet, compound_classes
 
-PARAMS = {"data.classes": ClassSet, "train": InferenceParams, "probe": ControlsParams}
+PARAMS = {"data.classes": ClassSet, "train": InferenceParams, "probe": ProbeParams}
 DATASET = Path("data/dataset_resnet_224.zip")
 PRETRAINED = Path("models/pretrained.pth")
 SAMPLE = Path("data/raw/imagenet_sample")
@@ -25,23 +29,26 @@ BATCH = 64
 
 def main(values: dict[str, Any]) -> None:
     classes, train = compound_classes(values["data.classes"]), values["train"]
-    device = training.prepare_device(train.threads)
-    dtype = training.resolve_precision(train.precision, device)
-    pretrained = network.read_checkpoint(PRETRAINED)
-    model = network.build(len(classes), 0.0, seed=0)
-    network.load_body(model, pretrained["state_dict"], str(PRETRAINED))
+    device = inference.prepare_device(train.threads)
+    dtype = inference.resolve_precision(train.precision, device)
+    pretrained = weight_files.read_checkpoint(PRETRAINED)
+    model = resnet.build(len(classes), 0.0, seed=0)
+    weight_files.load_body(model, pretrained["state_dict"], str(PRETRAINED))
     model = model.to(device)
 
-    def pooled(split: dataset.Split, title: str) -> dict[network.Part, np.ndarray]:
-        rows = torch.arange(len(split))
-        with training.enough_memory("train.image_size"):
-            return controls.pooled_features(model, split, rows, BATCH, device, dtype, title)
+    def pooled(split: dataset.Split, title: str) -> dict[resnet.Part, np.ndarray]:
+        return probing.pooled_features(model, split, BATCH, device=device, dtype=dtype, title=title)
 
-    splits = {s: dataset.load_split(DATASET, classes, "compound", s, train, DECODED) for s in SPLITS}
+    splits = {
+        s: dataset.load_split(DATASET, classes, "compound", split=s, params=train, decoded=DECODED)
+        for s in SPLITS
+    }
     features = {s: pooled(split, f"features of {s}") for s, split in splits.items()}
     labels = {s: split.labels.numpy() for s, split in splits.items()}
-    predicted, scores = controls.probe_splits(features, labels, classes, values["probe"].regularisation)
-    found = source_task.find(pretrained, DATASET, SAMPLE, train, DECODED)
+    predicted, scores = probing.probe_splits(
+        features, labels, classes, regularisation=values["probe"].regularisation
+    )
+    found = source_task.find(pretrained, DATASET, SAMPLE, params=train, decoded=DECODED)
     record: dict[str, Any] = {
         "data": splits["train"].data,
         **scores,
@@ -51,16 +58,14 @@ def main(values: dict[str, Any]) -> None:
         "probe": torch.from_numpy(predicted),
     }
     if found:
-        source = np.concatenate(
-            [pooled(s, f"features of {found.name}")[controls.PENULTIMATE] for s in found.splits]
-        )
-        right = controls.source_accuracy(source, found.weight, found.bias, found.labels)
+        title = f"features of {found.name}"
+        right = probing.right_on_source(found, lambda split: pooled(split, title)[probing.PENULTIMATE])
         kept["source_right"] = torch.from_numpy(right)
         record["source_task"] = {
             "name": found.name,
             "images": len(right),
             "accuracy": float(right.mean()),
-            "interval": uncertainty.wilson(int(right.sum()), len(right)),
+            "interval": intervals.wilson(int(right.sum()), len(right)),
             "majority": found.majority,
         }
     outs.write_torch(Path("data/reference.pt"), kept)

@@ -10,11 +10,16 @@ from typing import Any
 
 import dvclive
 
-from rafce import dataset, network, outs, processes, training
-from rafce.checkpoints import Checkpoints, result_key
-from rafce.taxonomy import ClassSet, compound_classes
-from rafce.training import Epoch, RunParams, TrainParams
-from stages import command
+from emotions import inference
+from emotions.data import dataset
+from emotions.model import resnet, weight_files
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.taxonomy import ClassSet, compound_classes
+from emotions.training import distributed, loop
+from emotions.training.checkpoints import Checkpoints, result_key
+from emotions.training.resume import Epoch
+from emotions.training.run_params import RunParams, TrainParams
 
 PARAMS = {"seed": int, "data.classes": ClassSet, "train": TrainParams, "runs.{run}": RunParams}
 DATASET = Path("data/dataset_resnet_224.zip")
@@ -24,23 +29,32 @@ DECODED = Path(".decoded")
 
 def main(values: dict[str, Any], name: str) -> None:
     classes, train, run = compound_classes(values["data.classes"]), values["train"], values["runs.{run}"]
-    device = training.prepare_device(train.threads)
+    device = inference.prepare_device(train.threads)
     train_split, val_split = (
-        dataset.load_split(DATASET, classes, "compound", s, train, DECODED, fraction, values["seed"])
+        dataset.load_split(
+            DATASET,
+            classes,
+            "compound",
+            split=s,
+            params=train,
+            decoded=DECODED,
+            fraction=fraction,
+            seed=values["seed"],
+        )
         for s, fraction in (("train", train.fraction), ("val", 1.0))
     )
-    model = network.build(len(classes), run.dropout, values["seed"])
-    network.load_body(model, network.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))
-    dtype = training.resolve_precision(train.precision, device)
-    accelerator = processes.start(device, dtype)
+    model = resnet.build(len(classes), run.dropout, values["seed"])
+    weight_files.load_body(model, weight_files.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))
+    dtype = inference.resolve_precision(train.precision, device)
+    accelerator = distributed.start(device, dtype)
 
     inputs = {
         "train images": train_split.identity,
         "validation images": val_split.identity,
-        "initial weights": network.file_sha256(PRETRAINED),
-        "number format": training.dtype_name(dtype),  # what `auto` chose here
+        "initial weights": weight_files.file_sha256(PRETRAINED),
+        "number format": inference.dtype_name(dtype),  # what `auto` chose here
     }
-    key = result_key(values, inputs, device, accelerator.num_processes)
+    key = result_key(values, inputs, device, processes=accelerator.num_processes)
     checkpoints = Checkpoints(Path(f".checkpoints/train@{name}"), key)
     history: list[Epoch] = []
     with contextlib.ExitStack() as stack:
@@ -52,24 +66,24 @@ def main(values: dict[str, Any], name: str) -> None:
 
         def on_epoch(epoch: Epoch) -> None:
             history.append(epoch)
-            outs.write_text(Path(f"plots/runs/{name}/history.csv"), training.history_csv(history))
+            outs.write_text(Path(f"plots/runs/{name}/history.csv"), loop.history_csv(history))
             for key, value in asdict(epoch).items():
                 if key != "epoch":
                     live.log_metric(key, value)
             live.next_step()
 
-        fitted = training.fit(
+        fitted = loop.fit(
             model.to(accelerator.device),
             train_split,
             val_split,
-            train,
-            run,
-            values["seed"],
-            accelerator,
-            run.epochs or train.epochs,
-            on_epoch,
-            f"train {name}",
-            checkpoints,
+            params=train,
+            run=run,
+            seed=values["seed"],
+            accelerator=accelerator,
+            epochs=run.epochs or train.epochs,
+            on_epoch=on_epoch,
+            title=f"train {name}",
+            checkpoints=checkpoints,
         )
 
         def weights(state: dict, epoch: Epoch) -> dict:
@@ -77,7 +91,7 @@ def main(values: dict[str, Any], name: str) -> None:
                 "state_dict": state,
                 "run": name,
                 "epoch": epoch.epoch,
-                **network.usage(classes, train.image_size, train_split.data),
+                **weight_files.usage(classes, train.image_size, train_split.data),
             }
 
         if accelerator.is_main_process:

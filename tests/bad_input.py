@@ -18,11 +18,11 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from rafce import manifest
-from rafce.archive import ArchiveLimits
-from rafce.images import ImageLimits
-from rafce.manifest import Row
-from rafce.sources import ferplus, rafce
+from emotions.data import manifest
+from emotions.data.images import ImageLimits
+from emotions.data.manifest import Row
+from emotions.sources import ferplus, rafce
+from emotions.sources.archive import ArchiveLimits
 from tests import rafce_lookalike
 from tests.rafce_lookalike import zipped
 

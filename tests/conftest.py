@@ -19,11 +19,13 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reports to it
 import numpy as np
 import pytest
 from hypothesis import settings
+from imported import ROOT
 from PIL import Image
 
-from rafce import manifest, outs
-from rafce.manifest import Row
-from rafce.taxonomy import BASIC, SPLITS, compound_classes
+from emotions.data import manifest
+from emotions.data.manifest import Row
+from emotions.runtime import outs
+from emotions.taxonomy import BASIC, SPLITS, compound_classes
 
 LAST_LINE = pytest.StashKey[str]()
 A_WHILE = 600
@@ -35,12 +37,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 
-ROOT = Path(__file__).parent.parent
-EXTRAS = ("test_demo", "test_report_browser", "test_vlm_backends", "test_vlm_study")
+EXTRAS = ("test_demo", "test_report_browser", "test_backends", "test_vlm_study")
 """Test files that need an extra or a browser, marked `extra`."""
 LOG = ROOT / "logs" / "tests.log"
 """What failed in the last run of tests."""
-STUDIES = (
+LONGEST_FIRST = (
     "test_commands",
     "test_rafce_study",
     "test_verify",
@@ -52,7 +53,7 @@ STUDIES = (
     "test_processes",
     "test_shortcut",
 )
-"""Test files that take minutes, marked `study`; in this order, so that at the end no worker waits long."""
+"""Files of tests/studies that take minutes, in this order, so that at the end no worker waits long."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -107,11 +108,10 @@ def wait_for(state: Callable[[], object]) -> None:
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in STUDIES:
-            item.add_marker("study")
         if item.path.stem in EXTRAS:
             item.add_marker("extra")
-    items.sort(key=lambda item: STUDIES.index(item.path.stem) if item.path.stem in STUDIES else len(STUDIES))
+    order = {stem: place for place, stem in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -21,19 +21,19 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["rafce", "zipfile", "PIL"]):
+with atheris.instrument_imports(include=["emotions", "zipfile", "PIL"]):
     import zipfile  # noqa: F401
 
     from PIL import JpegImagePlugin, MpoImagePlugin, PngImagePlugin  # noqa: F401
 
-    from rafce import manifest
-    from rafce.archive import Archive, ArchiveError, ArchiveLimits
-    from rafce.images import ImageError, ImageLimits, decode, inspect, to_square
-    from rafce.manifest import ManifestError
-    from rafce.sources.base import SourceError
-    from rafce.sources.ferplus import png_of
-    from rafce.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
-    from rafce.taxonomy import parse_units
+    from emotions.data import manifest
+    from emotions.data.images import ImageError, ImageLimits, decode, inspect, to_square
+    from emotions.data.manifest import ManifestError
+    from emotions.sources.archive import Archive, ArchiveError, ArchiveLimits
+    from emotions.sources.ferplus import png_of
+    from emotions.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
+    from emotions.sources.sample import SourceError
+    from emotions.taxonomy import parse_units
 
 from tests.bad_input import CASES
 

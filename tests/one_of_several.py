@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_training import CPU, FULL, TRAIN, VAL, params, regime, shallow
 from torch import nn
+from toy_training import CPU, FULL, TRAIN, VAL, params, regime, shallow
 
-from rafce import dataset, network, outs, parallel, processes, training
-from rafce.checkpoints import Checkpoints
+from emotions import inference
+from emotions.data import dataset
+from emotions.model import resnet
+from emotions.runtime import outs, parallel
+from emotions.training import distributed, loop
+from emotions.training.checkpoints import Checkpoints
 
 
 def main(folder: Path, *options: str) -> None:
@@ -28,7 +32,7 @@ def main(folder: Path, *options: str) -> None:
     scored: dict[str, list[list[int]]] = {"train": [], "val": []}
     told: list[int] = []
 
-    real_logits, real_step, real_mode = training.predict_logits, training._Training.step, network.train_mode
+    real_logits, real_step, real_mode = inference.predict_logits, loop._Training.step, resnet.train_mode
 
     def watched_logits(model: Any, split: dataset.Split, rows: torch.Tensor, *rest: Any) -> torch.Tensor:
         scored["train" if split is TRAIN else "val"].append(rows.tolist())
@@ -50,32 +54,32 @@ def main(folder: Path, *options: str) -> None:
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 
-    training.predict_logits = watched_logits
+    inference.predict_logits = watched_logits
     if "stuck" in options:
-        training._Training.step = stuck_step  # type: ignore[method-assign]
+        loop._Training.step = stuck_step  # type: ignore[method-assign]
     if "frozen" in options:
-        network.train_mode = frozen_mode
+        resnet.train_mode = frozen_mode
 
-    accelerator = processes.start(CPU, torch.float32)
+    accelerator = distributed.start(CPU, torch.float32)
     checkpoints = Checkpoints(folder / "checkpoints", {"processes": accelerator.num_processes})
-    fitted = training.fit(
+    fitted = loop.fit(
         shallow(dropout=0.5),
         TRAIN,
         VAL,
-        params(),
-        regime(**FULL),
-        0,
-        accelerator,
-        2 if not {"long", "stuck"} & set(options) else 6,
-        lambda epoch: told.append(epoch.epoch),
-        "",
-        checkpoints,
+        params=params(),
+        run=regime(**FULL),
+        seed=0,
+        accelerator=accelerator,
+        epochs=2 if not {"long", "stuck"} & set(options) else 6,
+        on_epoch=lambda epoch: told.append(epoch.epoch),
+        title="",
+        checkpoints=checkpoints,
     )
     (folder / f"{rank}.json").write_text(json.dumps({"scored": scored, "told": told}))
     if accelerator.is_main_process:
         state = {"selected": fitted.selected_state, "last": fitted.last_state}
         outs.write_torch(folder / "weights.pth", state)
-        outs.write_text(folder / "history.csv", training.history_csv(fitted.history))
+        outs.write_text(folder / "history.csv", loop.history_csv(fitted.history))
     accelerator.end_training()
 
 

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from rafce.streams import numpy_stream
-from rafce.taxonomy import BASIC, COMPOUND, RAFCE_COUNTS, components
+from emotions.random_streams import numpy_stream
+from emotions.taxonomy import BASIC, COMPOUND, RAFCE_COUNTS, components
 
 Layout = Literal["folders", "nested", "aligned_zip", "zip", "original"]
 """`folders`: EmoLabel/ and aligned/. `nested`: label files on top, aligned/aligned/. `aligned_zip`: label

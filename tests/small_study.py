@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 
-from rafce import scoring, uncertainty
-from rafce.audit import REASONS
-from rafce.claims import Study, read_claims
-from rafce.diagnosis import Change, DiagnosisParams, Evidence, diagnose
-from rafce.images import PreprocessParams
-from rafce.leakage import KINDS
-from rafce.sources import DataParams
+from emotions.data.images import PreprocessParams
+from emotions.evidence import intervals, metrics
+from emotions.evidence.claims import read_claims
+from emotions.evidence.study import Study
+from emotions.evidence.verdicts import Change, DiagnosisParams, Measured, diagnose
+from emotions.sources import DataParams
+from emotions.sources.audit import REASONS
+from emotions.sources.leakage import KINDS
 from stages.report import ReportParams
 
 CLASSES = ("Happily_Surprised", "Sadly_Angry", "Angrily_Disgusted")
@@ -42,9 +43,11 @@ def scores(confusion: list[list[int]]) -> dict[str, Any]:
     probabilities = np.full((len(pairs), len(CLASSES)), 0.1)
     probabilities[np.arange(len(pairs)), said] = 0.8
     table = np.array(confusion)
-    return scoring.score(labels, probabilities, CLASSES) | {
-        "intervals": uncertainty.intervals(labels, probabilities, CLASSES, 200, np.random.default_rng(0)),
-        "recall_intervals": uncertainty.recall_intervals(table, CLASSES),
+    return metrics.score(labels, probabilities, CLASSES) | {
+        "intervals": intervals.intervals(
+            labels, probabilities, CLASSES, replicates=200, generator=np.random.default_rng(0)
+        ),
+        "recall_intervals": intervals.recall_intervals(table, CLASSES),
         "macro_f1_coverage": 0.93,
     }
 
@@ -54,7 +57,7 @@ def measured(
 ) -> dict[str, Any]:
     """What `evaluate` writes for one run; of ten training images `train_right` are right, of ten validation
     images one, at the last epoch. `evidence` replaces fields of the evidence for its verdicts."""
-    found = Evidence(
+    found = Measured(
         train=(train_right * 10, 100),
         val=(10, 100),
         train_curve=[0.3, 0.6, train_right / 10],
@@ -127,7 +130,7 @@ def scrutinised(
     random weights.
     """
 
-    def lost(by: float) -> dict[str, Any]:
+    def change(by: float) -> dict[str, Any]:
         return {"difference": by, "interval": [by - 0.04, by + 0.04], "p": 0.5}
 
     def reliance(by: float) -> dict[str, Any]:
@@ -135,9 +138,9 @@ def scrutinised(
             "images": 10,
             "majority": 0.5,
             "accuracy": {"unchanged": 0.6, "only background": 0.2},
-            "background": {"swapped": lost(by), "blurred": lost(0.0), "grey": lost(0.0)},
-            "covers": {"eyes_brows": lost(0.1), "mouth": lost(0.2), "hair": lost(-0.1)},
-            "follows": {"images": 9, "changed": by, "to_lender": by, **lost(by)},
+            "background": {"swapped": change(-by), "blurred": change(0.0), "grey": change(0.0)},
+            "covers": {"eyes_brows": change(-0.1), "mouth": change(-0.2), "hair": change(0.1)},
+            "follows": {"images": 9, "changed": by, "to_lender": by, **change(by)},
         }
 
     mean = {"mean": 0.1, "interval": [0.05, 0.15]}
@@ -177,8 +180,8 @@ def probed(name: str) -> dict[str, Any]:
             "after": 0.49,
             "majority": 0.2,
             "measurable": True,
-            "drop": 0.01,
-            "interval": [-0.03, 0.05],
+            "difference": -0.01,
+            "interval": [-0.05, 0.03],
             "p": 0.8,
         },
     }
@@ -201,7 +204,6 @@ def errors(
     """What `compare` writes of one run's errors; `p`: of all Mantel tests."""
     test = {"r": 0.3, "p": p, "permutations": 199}
     return {
-        "frequency": {"slope": 0.4, "interval": [0.1, 0.7], "p": 0.02, "classes": 3, "images": 10},
         "frequent": {"predicted": 0.6, "true": 0.5, "difference": difference, "interval": list(interval)},
         "excess": [{"true": CLASSES[0], "predicted": CLASSES[1], "count": 4, "expected": 1.5, "p": 0.01}],
         "structure": {

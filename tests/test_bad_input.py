@@ -11,23 +11,24 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rafce import audit, manifest
-from rafce.archive import MAX_NAME, Archive, ArchiveError, ArchiveLimits
-from rafce.audit import Dropped, Picture
-from rafce.images import ImageError, ImageLimits, decode, inspect
-from rafce.manifest import LABELS, ManifestError
-from rafce.sources import SOURCES
-from rafce.sources.base import Sample, SourceError
-from rafce.sources.ferplus import SIDE, png_of
-from rafce.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
-from rafce.taxonomy import SIX, SPLITS, parse_units
+from emotions.data import manifest
+from emotions.data.images import ImageError, ImageLimits, decode, inspect
+from emotions.data.manifest import LABELS, ManifestError
+from emotions.sources import SOURCES, audit
+from emotions.sources.archive import MAX_NAME, Archive, ArchiveError, ArchiveLimits
+from emotions.sources.audit import Dropped, Picture
+from emotions.sources.ferplus import SIDE, png_of
+from emotions.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
+from emotions.sources.sample import Sample, SourceError
+from emotions.taxonomy import SIX, SPLITS, parse_units
 from tests.bad_input import CASES, FACE, PLAIN, TABLE, Source, corners, jpeg, zip_as_named
 
-PAGE = Path(__file__).parent.parent / "docs" / "data" / "bad_input.md"
+PAGE = ROOT / "docs/data/bad_input.md"
 COLOURS = {
     "red": (255, 0, 0),
     "green": (0, 255, 0),

@@ -11,10 +11,14 @@ import pytest
 import torch
 from rafce_lookalike import build
 
-from rafce import audit, images, manifest, network, outs, report, scoring
-from rafce.dataset import LoadParams, load_split
-from rafce.sources import imagefolder, rafce
-from rafce.taxonomy import COMPOUND, compound_classes
+from emotions.data import images, manifest
+from emotions.data.dataset import LoadParams, load_split
+from emotions.evidence import confusion_structure, metrics
+from emotions.model import weight_files
+from emotions.reporting import report
+from emotions.runtime import outs
+from emotions.sources import audit, imagefolder, rafce
+from emotions.taxonomy import COMPOUND, compound_classes
 from stages.evaluate import confusion_csv, numbered
 
 OFFICIAL = {
@@ -57,7 +61,12 @@ def test_ids_folders_tensors_and_the_dataset_read_back_agree(tmp_path: Path, cla
     _, back = imagefolder.read(dataset.parent, classes, imagefolder.ImagefolderParams())  # type: ignore[arg-type]
     read_back = {s.source_id: s.label for s in back}
     split = load_split(
-        dataset, names, "compound", "train", LoadParams(image_size=32, threads=1, store_gb=1.0), tmp_path
+        dataset,
+        names,
+        "compound",
+        split="train",
+        params=LoadParams(image_size=32, threads=1, store_gb=1.0),
+        decoded=tmp_path,
     )
     assert split.classes == names
     for row, index in zip(split.rows, split.labels.tolist(), strict=True):
@@ -72,12 +81,12 @@ def test_confusion_axes_and_per_class_tables_follow_the_class_list() -> None:
     names = compound_classes("rafdb11")
     labels = np.arange(11)
     probabilities = np.roll(np.eye(11), 1, axis=1)  # class i is taken for class i + 1
-    scores = scoring.score(labels, probabilities, names)
+    scores = metrics.score(labels, probabilities, names)
     assert list(scores["per_class"]) == list(names)
     lines = confusion_csv(scores["confusion"], names).splitlines()[1:]
     assert lines == [f"{numbered(names[i])},{numbered(names[(i + 1) % 11])}" for i in range(11)]
     assert sorted(map(numbered, names)) == [numbered(n) for n in names]
-    found = report.confusions({"selected": {"val": scores}}, names, most=11)
+    found = confusion_structure.most_confused({"selected": {"val": scores}}, names, most=11)
     assert {(p["true"], p["predicted"]) for p in found} == {
         (names[i], names[(i + 1) % 11]) for i in range(11)
     }
@@ -91,9 +100,11 @@ def test_report_table_lists_the_classes_in_order() -> None:
 def test_weights_carry_the_class_list_and_another_order_is_refused(tmp_path: Path) -> None:
     names = compound_classes("rafdb11")
     path = tmp_path / "weights.pth"
-    outs.write_torch(path, {"state_dict": {"fc.bias": torch.zeros(11)}, **network.usage(names, 96, "data")})
-    weights = network.read_checkpoint(path)
+    outs.write_torch(
+        path, {"state_dict": {"fc.bias": torch.zeros(11)}, **weight_files.usage(names, 96, "data")}
+    )
+    weights = weight_files.read_checkpoint(path)
     assert json.dumps(weights["classes"]) == json.dumps(names)
-    network.check_classes(weights, names, "weights")
-    with pytest.raises(network.WeightsError, match="was trained for"):
-        network.check_classes(weights, sorted(names), "weights")
+    weight_files.check_classes(weights, names, "weights")
+    with pytest.raises(weight_files.WeightsError, match="was trained for"):
+        weight_files.check_classes(weights, sorted(names), "weights")

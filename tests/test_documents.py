@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from rafce import params
+from emotions import params_file
 
 
 def table_of(text: str, head: str) -> list[str]:
@@ -41,8 +41,8 @@ def test_the_committed_report_shows_the_committed_metrics() -> None:
 
 
 def test_the_lock_is_of_the_committed_params() -> None:
-    committed = params.load(ROOT / "params.yaml")
-    for stage, entry in params.load(ROOT / "dvc.lock")["stages"].items():
+    committed = params_file.load(ROOT / "params.yaml")
+    for stage, entry in params_file.load(ROOT / "dvc.lock")["stages"].items():
         for key, value in entry.get("params", {}).get("params.yaml", {}).items():
             node = committed
             for part in key.split("."):

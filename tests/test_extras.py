@@ -1,14 +1,13 @@
 """Without the extras every module of the study can be imported, and the others name their extra."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 
-from rafce import extras
+from emotions import extras
 
 IMPORT_ALL = """
 import importlib, json, pathlib, sys, unittest.mock
@@ -16,7 +15,7 @@ import importlib, json, pathlib, sys, unittest.mock
 for library in ("gradio", "openai", "transformers"):
     sys.modules[library] = None  # as if it were not installed
 failed = {}
-for folder in ("rafce", "stages", "tools", "vlm", "benchmarks"):
+for folder in ("emotions", "stages", "tools", "vlm", "benchmarks"):
     for path in sorted(pathlib.Path(folder).rglob("*.py")):
         name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
         try:
@@ -25,17 +24,13 @@ for folder in ("rafce", "stages", "tools", "vlm", "benchmarks"):
             failed[name] = [type(error).__name__, str(error)]
 print(json.dumps(failed))
 """
-OF_EXTRAS = {"rafce.vlm.local": "vlm", "rafce.vlm.server": "vlm", "benchmarks.vlm": "vlm"}
+OF_EXTRAS = {"vlm.shared.local": "vlm", "vlm.shared.server": "vlm"}
 
 
 def test_every_module_is_imported_without_extras_or_names_the_extra_it_needs() -> None:
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT / "tests")
-    }  # of which one benchmark takes a look-alike
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL],
         cwd=ROOT,
-        env=environment,
         capture_output=True,
         text=True,
         check=False,

@@ -25,7 +25,7 @@ import pytest
 from conftest import A_WHILE, ROOT
 from PIL import Image
 
-from rafce.taxonomy import BASIC, SPLITS, compound_classes
+from emotions.taxonomy import BASIC, SPLITS, compound_classes
 
 OUTS = {
     "extract": ("data/extracted", "metrics/data.json", "plots/contact_sheet.jpg"),
@@ -58,6 +58,7 @@ def set_up(folder: Path, raw: Path) -> Path:
     (folder / "data" / "raw" / "imagefolder").symlink_to(raw)
     text = (ROOT / "params.yaml").read_text().replace("source: synthetic ", "source: imagefolder ")
     (folder / "params.yaml").write_text(text)
+    shutil.copy(ROOT / "versions.txt", folder)
     return folder
 
 
@@ -137,7 +138,8 @@ def serve(scratch: Path) -> None:
     """The warm process."""
     import stages.extract
     import stages.preprocess
-    from rafce import console, params
+    from emotions import params_file
+    from emotions.runtime import command, console
 
     mains = {"extract": stages.extract, "preprocess": stages.preprocess}
     print("ready", flush=True)
@@ -152,8 +154,8 @@ def serve(scratch: Path) -> None:
             stage, module = order["stage"], mains[order["stage"]]
             status = 1
             try:
-                with console.session(stage, stages.LOGS / f"{stage}.log"):
-                    module.main(params.read(stages.PARAMS_FILE, module.PARAMS))
+                with console.session(stage, command.LOGS / f"{stage}.log"):
+                    module.main(params_file.read(command.PARAMS_FILE, module.PARAMS))
                 status = 0
             except SystemExit as end:
                 status = end.code

@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from rafce.taxonomy import BASIC, COMPOUND, RAFCE_COUNTS, components, compound_classes, compound_of, display
+from emotions.taxonomy import (
+    BASIC,
+    COMPOUND,
+    RAFCE_COUNTS,
+    components,
+    compound_classes,
+    compound_of,
+    display,
+    unit_numbers,
+)
 
 PUBLISHED_IDS = [
     "Happily surprised",
@@ -71,3 +80,9 @@ def test_only_happiness_with_anger_is_no_class_of_its_own() -> None:
 def test_neutral_and_an_emotion_with_itself_are_no_compound(other: str) -> None:
     assert compound_of("neutral", other) is None
     assert compound_of(other, other) is None
+
+
+def test_numbers_of_action_units_leave_out_sides_and_strengths() -> None:
+    assert unit_numbers("1+L12+RB18") == {1, 12, 18}
+    assert unit_numbers("none") == set()
+    assert unit_numbers("") is None, "not coded"

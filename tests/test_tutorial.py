@@ -10,12 +10,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from rafce import params, sources
-from rafce.sources import Source, synthetic
-from rafce.sources.base import SourceError
-from rafce.sources.synthetic import Planned
-from rafce.taxonomy import SPLITS, compound_classes
-from rafce.wording import Wording
+from emotions import params_file, sources
+from emotions.reporting.wording import Wording
+from emotions.sources import Source, synthetic
+from emotions.sources.sample import SourceError
+from emotions.sources.synthetic import Planned
+from emotions.taxonomy import SPLITS, compound_classes
 from stages import extract
 
 TEXT = (ROOT / "docs/tutorial.md").read_text()
@@ -41,11 +41,11 @@ def draw_table(raw: Path, of_a_class: int) -> None:
 def write_table(repository: Path) -> None:
     """Do in a clone what the tutorial says before its commands: pictures, module, registration."""
     draw_table(repository / "data/raw/table", of_a_class=3)
-    (repository / "rafce/sources/table.py").write_text(CODE)
-    register = repository / "rafce/sources/__init__.py"
+    (repository / "emotions/sources/table.py").write_text(CODE)
+    register = repository / "emotions/sources/__init__.py"
     text = register.read_text()
     for old, new in (
-        ("from rafce.sources import ferplus, imagefolder, rafce, synthetic", ", table"),
+        ("from emotions.sources import ferplus, imagefolder, rafce, synthetic", ", table"),
         ("SOURCES: Final[dict[str, Source]] = {", f"\n    {REGISTRATION},"),
     ):
         assert old in text
@@ -82,7 +82,7 @@ def study(tmp_path: Path, table: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_tutorials_source_is_extracted_like_any_other(study: Path) -> None:
-    extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+    extract.main(params_file.read(Path("params.yaml"), extract.PARAMS))
     listed = (Path("data/extracted/manifest.csv")).read_text().splitlines()
     assert len(listed) == 1 + 3 * 11
     assert (study / "train0.png").exists()
@@ -99,13 +99,13 @@ def test_its_errors_name_file_and_line(study: Path) -> None:
     ):
         (study / "faces.csv").write_text(text)
         with pytest.raises(SourceError, match=rf"faces\.csv, line 2: {said}"):
-            extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+            extract.main(params_file.read(Path("params.yaml"), extract.PARAMS))
 
 
 def test_a_picture_that_the_table_lists_and_the_folder_lacks_ends_the_stage_by_name(study: Path) -> None:
     (study / "train0.png").unlink()
     with pytest.raises(SourceError, match=r"train0\.png"):
-        extract.main(params.read(Path("params.yaml"), extract.PARAMS))
+        extract.main(params_file.read(Path("params.yaml"), extract.PARAMS))
 
 
 def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path: Path) -> None:
@@ -113,6 +113,6 @@ def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path
     values["data"]["source"] = "tabel"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(
-        params.ParamsError, match="no source is called so; there are synthetic, rafce, ferplus"
+        params_file.ParamsError, match="no source is called so; there are synthetic, rafce, ferplus"
     ):
-        params.read(tmp_path / "params.yaml", extract.PARAMS)
+        params_file.read(tmp_path / "params.yaml", extract.PARAMS)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from test_pr_report import FIGURE, Repository, build, change
+from pull_request import FIGURE, Repository, build, change
 
 FOLDER = ROOT / ".github/workflows"
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yml"))}
@@ -109,7 +109,7 @@ def test_make_targets_and_tools_that_the_workflows_call_exist() -> None:
             subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False).returncode == 0
         )
     modules = set(re.findall(r"python -m ([\w.]+)", runs))
-    assert {"tools.pr_report"} <= modules
+    assert {"tools.referee.pr_report"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module
 

@@ -17,9 +17,10 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from rafce import outs, params
+from emotions import params_file
+from emotions.runtime import outs
 from tools import over_seeds, repeats
-from tools.committed import CommittedError, git
+from tools.referee.committed import CommittedError, git
 from tools.repeats import RepeatsError
 
 Way = Literal["with", "without"]
@@ -165,7 +166,7 @@ def main() -> int:
         outs.write_text(arguments.out / "scores.csv", frame.to_csv(index=False, lineterminator="\n"))
     except KeyboardInterrupt:
         return 130
-    except (RepeatsError, CommittedError, params.ParamsError) as error:
+    except (RepeatsError, CommittedError, params_file.ParamsError) as error:
         print(f"ablation: {error}", file=sys.stderr)
         return 2
     print(f"The report: {arguments.out / 'report.md'}")

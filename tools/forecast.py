@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch.nn import functional
 
-from rafce import network, params, training
-from rafce.sources import DataParams
-from rafce.training import RunParams, TrainParams
+from emotions import inference, params_file
+from emotions.model import resnet
+from emotions.sources import DataParams
+from emotions.training.run_params import RunParams, TrainParams
 from stages.pretrain import PretrainedParams
 
 KNOBS: Final = {
@@ -43,7 +44,7 @@ class Training(NamedTuple):
 
     role: str
     epochs: int
-    parts: list[network.Part]
+    parts: list[resnet.Part]
 
 
 def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Training]:
@@ -51,7 +52,7 @@ def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Tr
     found = {}
     epochs = values["pretrained"].basic_emotions.epochs
     if "pretrain" in names and epochs:
-        found["pretrain"] = Training("basic", epochs, list(network.PARTS))
+        found["pretrain"] = Training("basic", epochs, list(resnet.PARTS))
     for name, run in values["runs"].items():
         if f"train@{name}" in names:
             epochs = run.epochs or values["train"].epochs
@@ -59,20 +60,20 @@ def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Tr
     return found
 
 
-def measured(train: TrainParams, parts: list[network.Part]) -> tuple[float, float]:
+def measured(train: TrainParams, parts: list[resnet.Part]) -> tuple[float, float]:
     """Seconds that this machine takes to train and to score an image, where `parts` learn."""
-    device = training.prepare_device(train.threads)
-    dtype = training.resolve_precision(train.precision, device)
-    model = network.build(11, 0.0, seed=0).to(device)
-    network.freeze(model, parts)
-    network.train_mode(model)
+    device = inference.prepare_device(train.threads)
+    dtype = inference.resolve_precision(train.precision, device)
+    model = resnet.build(11, 0.0, seed=0).to(device)
+    resnet.freeze(model, parts)
+    resnet.train_mode(model)
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=1e-6)
     pixels = torch.randn(train.batch_size, 3, train.image_size, train.image_size, device=device)
     labels = torch.zeros(train.batch_size, dtype=torch.long, device=device)
 
     def step() -> None:
-        with training.autocast(device, dtype):
+        with inference.autocast(device, dtype):
             loss = functional.cross_entropy(model(pixels), labels)
         loss.backward()
         optimizer.step()
@@ -80,7 +81,7 @@ def measured(train: TrainParams, parts: list[network.Part]) -> tuple[float, floa
         loss.item()  # waits for a GPU
 
     def score() -> None:
-        with torch.inference_mode(), training.autocast(device, dtype):
+        with torch.inference_mode(), inference.autocast(device, dtype):
             model(pixels).float().cpu()
 
     seconds = seconds_each(step) / train.batch_size
@@ -105,7 +106,7 @@ def forecast(path: Path, names: Collection[str]) -> str:
     Raises:
         ParamsError: a knob that cannot be used.
     """
-    values = params.read(path, KNOBS)
+    values = params_file.read(path, KNOBS)
     found, train = trainings(values, names), values["train"]
     if not found:
         return ""

@@ -16,21 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from rafce import outs, params
-from rafce.claims import learning_settings
-from rafce.render import COLOURS, MARKERS
+from emotions import params_file
+from emotions.evidence.claims import learning_settings
+from emotions.plotting import plt, png
+from emotions.reporting.figures import COLOURS, MARKERS
+from emotions.runtime import outs
 from tools import repeats
-from tools.committed import CommittedError, git
-from tools.over_seeds import png
+from tools.referee.committed import CommittedError, git
 from tools.repeats import Repeat, RepeatsError
 
 METRIC: Final = "test_accuracy"
@@ -258,7 +255,7 @@ def main() -> int:
         outs.write_json(root / repeats.CURVE, for_report(root, frame, commits))
     except KeyboardInterrupt:
         return 130
-    except (RepeatsError, CommittedError, params.ParamsError, ValueError) as error:
+    except (RepeatsError, CommittedError, params_file.ParamsError, ValueError) as error:
         print(f"learning_curve: {error}", file=sys.stderr)
         return 2
     print(

@@ -1,23 +1,18 @@
 """How far the study's numbers move from seed to seed: scores in, report and picture out."""
 
-import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy import stats
 
-from rafce.diagnosis import DiagnosisParams, unstable
-from rafce.render import COLOURS, MARKERS
-from rafce.uncertainty import holm
+from emotions.evidence.intervals import holm, mean_interval
+from emotions.evidence.verdicts import DiagnosisParams, unstable
+from emotions.plotting import plt, png
+from emotions.reporting.figures import COLOURS, MARKERS
 
 METRICS: Final = {
     "train_accuracy": "train accuracy, %",
@@ -47,11 +42,9 @@ def spread(values: Sequence[float]) -> Spread:
     """Raises:
     ValueError: fewer than two values.
     """
-    if len(values) < 2:
-        raise ValueError("a spread needs two values")
-    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    reach = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
-    return Spread(mean, (mean - reach, mean + reach), deviation)
+    found = mean_interval(values)
+    low, high = found["interval"]
+    return Spread(found["mean"], (low, high), float(np.std(values, ddof=1)))
 
 
 def pairs(frame: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -281,14 +274,6 @@ def picture(frame: pd.DataFrame) -> bytes:
         panel.title.set_fontsize(10)
         panel.grid(axis="y", alpha=0.3)
     return png(figure)
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG, the same bytes each time; it is closed."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=100, metadata={"Software": None})
-    plt.close(figure)
-    return out.getvalue()
 
 
 def _p(p: float | None) -> str:

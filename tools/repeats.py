@@ -27,11 +27,12 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from rafce import outs, params
-from rafce.diagnosis import DiagnosisParams
-from rafce.taxonomy import SPLITS
+from emotions import params_file
+from emotions.evidence.verdicts import DiagnosisParams
+from emotions.runtime import outs
+from emotions.taxonomy import SPLITS
 from tools import over_seeds
-from tools.committed import CommittedError, Side, git, made_there
+from tools.referee.committed import CommittedError, Side, git, made_there
 
 PARAMS = "params.yaml"
 FURTHER = "further_runs"
@@ -39,7 +40,7 @@ FURTHER = "further_runs"
 METRICS = "metrics/runs/{run}.json"
 SCORES = "evaluate"
 """The stages that make METRICS."""
-DECIDES = ("dvc.yaml", "rafce", "stages", "data/raw")
+DECIDES = ("dvc.yaml", "emotions", "stages", "data/raw")
 """With params.yaml, what the numbers depend on; `data/raw` holds DVC's pointers to the images, in git."""
 CURVE = Path("learning_curve.json")
 """What `tools.learning_curve` writes for the report of the study; no score depends on it."""
@@ -110,7 +111,7 @@ def planned(
         key, sign, value = change.partition("=")
         if not sign or not key:
             raise RepeatsError(f"--set {change}: write key=value, e.g. train.epochs=20")
-        common.append((key, params.parse(value)))
+        common.append((key, params_file.parse(value)))
     found = []
     for data_seed in data_seeds or (None,):
         for seed in seeds:
@@ -187,7 +188,7 @@ def refuse_idle_data_seeds(values: dict[str, Any], repeats: Sequence[Repeat]) ->
 
 def values_at(root: Path, commit: str) -> dict[str, Any]:
     """params.yaml of a commit."""
-    return params.parse(git(root, "show", f"{commit}:{PARAMS}").decode())
+    return params_file.parse(git(root, "show", f"{commit}:{PARAMS}").decode())
 
 
 def finished(root: Path, repeats: Sequence[Repeat]) -> dict[str, str]:
@@ -465,7 +466,7 @@ def main() -> int:
         if len(commits) < 2:
             raise RepeatsError(f"{len(commits)} finished: a spread needs two")
         frame = scores(root, repeats, commits)
-        thresholds = params.read(root / PARAMS, {"diagnosis": DiagnosisParams})["diagnosis"]
+        thresholds = params_file.read(root / PARAMS, {"diagnosis": DiagnosisParams})["diagnosis"]
         command = f"make repeats {_as_typed(arguments)}"
         failed = [r.name for r in repeats if r.name not in commits]
         head = git(root, "rev-parse", "HEAD").decode().strip()
@@ -481,7 +482,7 @@ def main() -> int:
         outs.write_bytes(arguments.out / "repeats.png", over_seeds.picture(frame))
     except KeyboardInterrupt:
         return 130
-    except (RepeatsError, CommittedError, params.ParamsError, OSError, ValueError) as error:
+    except (RepeatsError, CommittedError, params_file.ParamsError, OSError, ValueError) as error:
         print(f"repeats: {error}", file=sys.stderr)
         return 2
     print(f"The report: {arguments.out / 'report.md'}")

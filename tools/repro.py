@@ -17,7 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 
-from rafce.parallel import cores
+from emotions.runtime.parallel import cores
 
 PIPELINE: Final = "dvc.yaml"
 PARAMS_FILE: Final = Path("params.yaml")
@@ -67,7 +67,9 @@ def main() -> int:
     if any(name.partition("@")[0] in ("pretrain", "train") for name in names):
         for warning in warnings():
             print(f"warning: {warning}", file=sys.stderr)
-        from rafce.params import ParamsError  # not at the top: torch takes seconds, and nothing may be due
+        from emotions.params_file import (
+            ParamsError,  # not at the top: torch takes seconds, and nothing may be due
+        )
         from tools.forecast import forecast
 
         try:

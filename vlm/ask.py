@@ -14,15 +14,17 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from rafce import dataset, images, manifest, outs, training
-from rafce.console import log, progress, show
-from rafce.params import Group
-from rafce.streams import stream_seed
-from rafce.taxonomy import ACTION_UNITS, ClassSet, compound_classes, display
-from rafce.vlm import asking, conversation, examples
-from rafce.vlm.backend import Backend, Decoding, ModelError, ModelParams, ServerParams
-from rafce.vlm.reading import names
-from vlm import command
+from emotions import inference
+from emotions.data import dataset, images, manifest
+from emotions.params_file import Group
+from emotions.random_streams import stream_seed
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.runtime.console import log, progress, show
+from emotions.taxonomy import ACTION_UNITS, ClassSet, compound_classes, display
+from vlm.shared import asking, conversation, examples
+from vlm.shared.backend import Backend, Decoding, ModelError, ModelParams, ServerParams
+from vlm.shared.reading import names
 
 
 class AskParams(Group):
@@ -45,6 +47,7 @@ class WayParams(Group):
 
 STUDY = {"seed": int, "data.classes": ClassSet}
 OWN = {"model": ModelParams, "server": ServerParams, "ask": AskParams, "ways.{way}": WayParams}
+OWN_PARAMS = Path("vlm/params.yaml")
 DATASET = Path("data/dataset_resnet_224.zip")
 ANSWERS = Path(".answers")
 SPLITS = ("val", "test")
@@ -55,7 +58,7 @@ def main(values: dict[str, Any], name: str) -> None:
     way, params, server = values["ways.{way}"], values["ask"], values["server"]
     rows = dataset.read_manifest(DATASET)
     asked_rows = [
-        r for split in SPLITS for r in of_split(rows, split, classes, values["seed"])[: params.limit]
+        r for split in SPLITS for r in of_split(rows, split, classes, seed=values["seed"])[: params.limit]
     ]
     path = Path(f"vlm/prompts/{way.prompt}.md")
     prompt = conversation.read_prompt(path, {"classes": names(classes), "units": ACTION_UNITS})
@@ -71,7 +74,9 @@ def main(values: dict[str, Any], name: str) -> None:
         def picture(row: manifest.Row) -> conversation.Picture:
             return conversation.picture(archive.read(row.image), row.image, params.image_size)
 
-        shown = examples.choose(rows, classes, way.shots, values["seed"], image) if way.shots else []
+        shown = (
+            examples.choose(rows, classes, way.shots, seed=values["seed"], read=image) if way.shots else []
+        )
         answered = [
             (picture(r), prompt.example_answer(emotion=display(r.label), units=r.action_units)) for r in shown
         ]
@@ -80,7 +85,9 @@ def main(values: dict[str, Any], name: str) -> None:
             for r in progress(f"decode for {name}", len(asked_rows), asked_rows)
         }
     backend = load(values["model"], server)
-    found = asking.ask(backend, conversations, names(classes), way.decoding, ANSWERS, f"ask {name}")
+    found = asking.ask(
+        backend, conversations, names(classes), decoding=way.decoding, folder=ANSWERS, title=f"ask {name}"
+    )
     report_failures(found, params.unanswered, name)
 
     outs.write_json(
@@ -123,17 +130,19 @@ def main(values: dict[str, Any], name: str) -> None:
 
 def load(model: ModelParams, server: ServerParams) -> Backend:
     """The backend that the params name; its library is imported here alone."""
-    device = training.prepare_device(torch.get_num_threads())
+    device = inference.prepare_device(torch.get_num_threads())
     if model.backend == "server":
-        from rafce.vlm.server import Server
+        from vlm.shared.server import Server
 
         return Server(model, server)
-    from rafce.vlm.local import Local
+    from vlm.shared.local import Local
 
     return Local(model, device)
 
 
-def of_split(rows: list[manifest.Row], split: str, classes: tuple[str, ...], seed: int) -> list[manifest.Row]:
+def of_split(
+    rows: list[manifest.Row], split: str, classes: tuple[str, ...], *, seed: int
+) -> list[manifest.Row]:
     """The compound images of a split in a random order, so that the first of them are a fair sample."""
     found = [r for r in rows if r.role == "compound" and r.split == split and r.label in classes]
     return sorted(found, key=lambda r: stream_seed(seed, "asked", r.image))
@@ -165,4 +174,4 @@ def reply_of(found: asking.Asked, image: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command(main, STUDY, OWN, "ask", __doc__)
+    command(main, STUDY, __doc__, more=(OWN_PARAMS, OWN))

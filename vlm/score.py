@@ -3,7 +3,6 @@
 Usage: python -m vlm.score
 """
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rafce import dataset, outs, render, scoring, uncertainty
-from rafce.params import RunTitles
-from rafce.sources import DataParams
-from rafce.streams import numpy_stream
-from rafce.taxonomy import compound_classes
-from rafce.uncertainty import UncertaintyParams
-from rafce.vlm import report
-from rafce.vlm.backend import Reply
-from rafce.vlm.reading import OUTSIDE, coded_units, read_class, read_units
-from rafce.vlm.scores import score, unit_scores
-from rafce.wording import Language, Wording
-from vlm import command
+from emotions.data import dataset
+from emotions.evidence import intervals, metrics, study
+from emotions.evidence.intervals import UncertaintyParams
+from emotions.params_file import RunTitles
+from emotions.random_streams import numpy_stream
+from emotions.reporting import figures
+from emotions.reporting.wording import Language, Wording
+from emotions.runtime import outs
+from emotions.runtime.command import command
+from emotions.sources import DataParams
+from emotions.taxonomy import compound_classes
+from vlm.shared import report
+from vlm.shared.backend import Reply
+from vlm.shared.reading import OUTSIDE, coded_units, read_class, read_units
+from vlm.shared.scores import score, unit_scores
 
 STUDY = {
     "seed": int,
@@ -32,6 +34,7 @@ STUDY = {
     "report.language": Language,
 }
 OWN = {"ask.limit": int | None, "ways": RunTitles}
+OWN_PARAMS = Path("vlm/params.yaml")
 DATASET = Path("data/dataset_resnet_224.zip")
 SPLITS = ("val", "test")
 
@@ -43,8 +46,8 @@ class ScoreError(ValueError):
 def main(values: dict[str, Any]) -> None:
     classes, seed = compound_classes(values["data"].classes), values["seed"]
     replicates, permutations = values["uncertainty"].replicates, values["uncertainty"].permutations
-    answers = {name: read_json(f"vlm/answers/{name}.json") for name in values["ways"]}
-    measured = {name: read_json(f"metrics/runs/{name}.json") for name in values["runs"]}
+    answers = study.by_run("vlm/answers/{run}.json", values["ways"])
+    measured = study.by_run("metrics/runs/{run}.json", values["runs"])
     frames = {name: frame(way, classes) for name, way in answers.items()}
     first, *others = frames
     images = frames[first].index
@@ -65,13 +68,13 @@ def main(values: dict[str, Any]) -> None:
                 labels[split == s],
                 predicted[name][split == s],
                 classes,
-                replicates,
-                numpy_stream(seed, "vlm bootstrap", name, s),
+                replicates=replicates,
+                draws=numpy_stream(seed, "vlm bootstrap", name, s),
             )
             for s in SPLITS
         }
 
-    best = scoring.best_run(measured)
+    best = metrics.best_run(measured)
     runs = {name: {"title": run["title"], **scored(name)} for name, run in measured.items()}
     ways = {
         name: {
@@ -90,13 +93,18 @@ def main(values: dict[str, Any]) -> None:
     for name in ways:
         truth, one, other = (a[test] for a in (labels, predicted[name], predicted[best]))
         against[name] = {
-            "accuracy": uncertainty.mcnemar(one == truth, other == truth),
-            **uncertainty.paired_difference(
-                truth, one, other, len(classes), replicates, numpy_stream(seed, "vlm compare", name)
+            "accuracy": intervals.mcnemar(one == truth, other == truth),
+            **intervals.paired_difference(
+                truth,
+                one,
+                other,
+                classes=len(classes),
+                replicates=replicates,
+                generator=numpy_stream(seed, "vlm compare", name),
             ),
         }
         p_values |= {f"{name}/{m}": against[name][m]["p"] for m in ("accuracy", "macro_f1")}
-    for key, adjusted in uncertainty.holm(p_values).items():
+    for key, adjusted in intervals.holm(p_values).items():
         name, metric = key.split("/")
         against[name][metric]["p_holm"] = adjusted
 
@@ -112,7 +120,7 @@ def main(values: dict[str, Any]) -> None:
         runs=runs,
         ways=ways,
         against=against,
-        majority={s: scoring.majority(train_labels, labels[split == s]) for s in SPLITS},
+        majority={s: metrics.majority(train_labels, labels[split == s]) for s in SPLITS},
     )
     say = Wording(values["report.language"])
     outs.write_json(Path("vlm/metrics/summary.json"), report.summary(ways))
@@ -124,15 +132,10 @@ def main(values: dict[str, Any]) -> None:
         name: {"title": f"{say.known(way['title'])}\n{report.model_name(way['model'])}", "selected": way}
         for name, way in ways.items()
     }
-    matrices = render.confusion_matrices(panels, classes, say)
+    matrices = figures.confusion_matrices(panels, classes, say)
     outs.write_bytes(Path("vlm/plots/confusion_matrices.png"), matrices)
     outs.write_text(Path("vlm/report/report.md"), report.markdown_report(results, say))
     outs.write_text(Path("vlm/report/report.html"), report.html_report(results, say, matrices))
-
-
-def read_json(path: str) -> Any:
-    """A JSON file that an earlier stage wrote."""
-    return json.loads(Path(path).read_text())
 
 
 def frame(way: dict[str, Any], classes: tuple[str, ...]) -> pd.DataFrame:
@@ -166,8 +169,10 @@ def named_units(way: dict[str, Any], permutations: int, draws: np.random.Generat
     named = [read_units(given["text"] or "") for given in way["answers"]]
     if all(units is None for units in named):
         return None
-    return unit_scores(named, [coded_units(given["units"]) for given in way["answers"]], permutations, draws)
+    return unit_scores(
+        named, [coded_units(given["units"]) for given in way["answers"]], permutations, draws=draws
+    )
 
 
 if __name__ == "__main__":
-    command(main, STUDY, OWN, "score", __doc__)
+    command(main, STUDY, __doc__, more=(OWN_PARAMS, OWN))

@@ -1,0 +1,211 @@
+"""Whether class-activation maps are about the network: do they change with its weights, do they mark what it
+uses.
+
+Two tests, each against what a map that knows nothing would reach. *Parameter randomisation* (Adebayo et al.
+2018, NeurIPS 31): the weights are replaced by random ones, part by part from the head down; maps that stay
+the same show the picture and not the network. *ROAD* (Rong et al. 2022, ICML, in the grad-cam library): the
+pixels that a map ranks highest are filled in, then those it ranks lowest; a good map hurts the answer more by
+the first. The same is done with random maps and with one that marks the middle.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pytorch_grad_cam.metrics.road import ROADCombined
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
+from scipy.stats import rankdata
+from torchvision.models import ResNet
+
+from emotions.attention.cam import heat_maps
+from emotions.evidence.intervals import mean_interval
+from emotions.model import resnet
+from emotions.model.preprocessing import normalise, to_float
+from emotions.model.resnet import PARTS
+from emotions.params_file import Group
+from emotions.random_streams import numpy_stream, stream_seed
+from emotions.runtime.console import progress
+
+PERCENTILES: Final = (20, 40, 60, 80)
+"""Percent of the pixels that ROAD fills in, each in turn."""
+CENTRE_WIDTH: Final = 0.25
+"""Standard deviation of the map that marks the middle, as a share of the image's side."""
+
+
+class FaithfulnessParams(Group):
+    """`measure`: whether the tests and the covers are run at all. `images`: validation images for ROAD, which
+    is slow; all else takes the whole split."""
+
+    measure: bool
+    images: int = Field(ge=8)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of maps [N, H, W], pair by pair, float [N]; 0 where one of them is constant."""
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    centred = [r - r.mean(1, keepdims=True) for r in ranks]
+    product = (centred[0] * centred[1]).sum(1)
+    norms = np.sqrt((centred[0] ** 2).sum(1) * (centred[1] ** 2).sum(1))
+    return np.divide(product, norms, out=np.zeros(len(product)), where=norms > 0)
+
+
+def randomised(model: ResNet, seed: int) -> Iterator[str]:
+    """Replace the weights of `model` by those of a new network, part by part from the head down; after each
+    the name of the part is yielded. Batch-norm statistics become those of a new network, too."""
+    fresh = resnet.build(model.fc.out_features, 0.0, seed=seed)
+    for name in reversed(PARTS):
+        for own, new in zip(resnet.part(model, name), resnet.part(fresh, name), strict=True):
+            own.load_state_dict(new.state_dict())
+        yield name
+
+
+@torch.inference_mode()
+def answers(model: ResNet, images: torch.Tensor, batch_size: int, *, device: torch.device) -> list[int]:
+    """The class that `model` gives each image, uint8 [N, 3, H, W]."""
+    model.eval()
+    found: list[int] = []
+    for batch in images.split(batch_size):
+        found += model(normalise(to_float(batch.to(device)))).argmax(1).tolist()
+    return found
+
+
+def to_cells(heat: np.ndarray, grid: int) -> np.ndarray:
+    """Maps in the cells of their layer: what lies between is interpolated and would add nothing but
+    agreement. float [N, H, W] -> [N, grid, grid]."""
+    return F.adaptive_avg_pool2d(torch.from_numpy(heat)[:, None], grid)[:, 0].numpy()
+
+
+def randomisation(
+    model: ResNet,
+    images: torch.Tensor,
+    heat: np.ndarray,
+    *,
+    method: str,
+    layer: str,
+    grid: int,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    title: str = "",
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Rank correlation of the maps with those after randomisation, and the maps of a network that is random
+    throughout, float32 [N, H, W]. The weights of `model` are lost.
+
+    Each network explains its own answer: to a network with a random head one class is as good as another,
+    and of one that it does not answer the map is often empty. Faces lie in the middle, and edges draw
+    heat under any weights: the correlation stays high where every map avoids the background. So it
+    describes, and what decides about a number is whether that number changes (`passed`).
+
+    Args:
+        images: uint8 [N, 3, H, W]; N at least 2. heat: float [N, H, W], the maps of `model` for
+        its answers.
+
+    Returns:
+        `by_part`: part from which on all is random -> mean correlation. `all`: mean and 95 % interval with
+        all parts random. `other_image`: mean correlation of the maps of different images, which says how
+        alike they are anyway.
+    """
+    trained = to_cells(heat, grid)
+    by_part: dict[str, float] = {}
+    last, maps = np.zeros(len(heat)), heat
+    for part in randomised(model, stream_seed(seed, "randomisation")):
+        targets = answers(model, images, batch_size, device=device)
+        maps = heat_maps(
+            model,
+            images,
+            targets,
+            method=method,
+            layer=layer,
+            batch_size=batch_size,
+            device=device,
+            title=f"{title}, {part}",
+        )
+        last = rank_correlation(trained, to_cells(maps, grid))
+        by_part[part] = float(last.mean())
+    found = {
+        "by_part": by_part,
+        "all": mean_interval(last),
+        "other_image": float(rank_correlation(trained, np.roll(trained, 1, 0)).mean()),
+    }
+    return found, maps
+
+
+def centre_prior(images: int, side: int) -> np.ndarray:
+    """A map that marks the middle of any picture, float32 [N, side, side] in [0, 1]."""
+    distance = (np.arange(side) + 0.5) / side - 0.5
+    bell = np.exp(-0.5 * (distance / CENTRE_WIDTH) ** 2)
+    return np.repeat(np.outer(bell, bell)[None].astype(np.float32), images, 0)
+
+
+def random_maps(images: int, side: int, grid: int, *, generator: np.random.Generator) -> np.ndarray:
+    """Maps of random cells, as smooth as those of the layer, float32 [N, side, side] in [0, 1]."""
+    cells = torch.from_numpy(generator.random((images, 1, grid, grid), np.float32))
+    return F.interpolate(cells, (side, side), mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def road(
+    model: ResNet,
+    images: torch.Tensor,
+    targets: Sequence[int],
+    *,
+    heat: np.ndarray,
+    grid: int,
+    batch_size: int,
+    device: torch.device,
+    seed: int,
+    title: str = "",
+) -> dict[str, Any]:
+    """ROAD of the maps against random maps and the middle of the picture.
+
+    The score of a map is half of: probability of the answer after filling in the pixels it ranks lowest, less
+    after those it ranks highest; mean over PERCENTILES.
+
+    Returns:
+        `map`: mean and 95 % interval; `less_random`, `less_centre`: the same of the paired differences.
+    """
+    model.eval()
+    metric = ROADCombined(percentiles=list(PERCENTILES))
+    side = heat.shape[-1]
+    maps = {
+        "map": heat,
+        "random": random_maps(len(heat), side, grid, generator=numpy_stream(seed, "road", "random")),
+        "centre": centre_prior(len(heat), side),
+    }
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in maps}
+    with torch.random.fork_rng(devices=[]), progress(title, len(images)) as bar:
+        torch.manual_seed(stream_seed(seed, "road", "noise"))  # the library adds a little to what it fills in
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            batch = normalise(to_float(images[rows].to(device)))
+            wanted = [ClassifierOutputSoftmaxTarget(target) for target in targets[rows]]
+            for name, some in maps.items():
+                scores[name].append(metric(batch, some[rows], wanted, model))
+            bar.update(len(batch))
+    by_image = {name: np.concatenate(parts) for name, parts in scores.items()}
+    return {
+        "map": mean_interval(by_image["map"]),
+        "less_random": mean_interval(by_image["map"] - by_image["random"]),
+        "less_centre": mean_interval(by_image["map"] - by_image["centre"]),
+    }
+
+
+def passed(road: Mapping[str, Any], random_weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Which tests the maps pass, each beyond chance.
+
+    Args:
+        road: as `road` gives it. random_weights: by area, as `shares.against` compares the maps with those of
+        a network of random weights.
+
+    Returns:
+        `random`, `centre`: whether they mark what the network uses better than such maps do. `areas`: those
+        whose share of heat is another one than under random weights; what is said of the others says nothing
+        about this network.
+    """
+    return {
+        "random": road["less_random"]["interval"][0] > 0,
+        "centre": road["less_centre"]["interval"][0] > 0,
+        "areas": [a for a, one in random_weights.items() if one["interval"][0] > 0 or one["interval"][1] < 0],
+    }

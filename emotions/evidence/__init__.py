@@ -1,0 +1,1 @@
+"""Numbers and outcomes: metrics, intervals, probes, verdicts, claims. Words are made in `reporting`."""

@@ -1,0 +1,347 @@
+"""How far chance moves the scores of a test split: 95 % intervals, their coverage, paired tests.
+
+What is resampled are the images within their classes: the class counts of a split were fixed when it was
+made and are the same for every network, so they are no part of what chance does to a score. Which interval to
+use was decided by simulation: `python -m benchmarks.coverage` compares eleven.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from pydantic import Field
+from scipy.special import expit, logit
+from scipy.stats import norm, t
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from emotions.evidence import metrics
+from emotions.params_file import Group
+
+Z: Final = float(norm.ppf(0.975))
+"""Standard errors on either side of an estimate that make 95 %."""
+
+BATCH: Final = 50
+"""Simulated studies that share their resamples. Their answers are drawn apart, so this only saves time."""
+
+
+class UncertaintyParams(Group):
+    """`replicates`: resamples of a split behind an interval or a p-value. `simulations`: simulated studies
+    from which the coverage is counted; 1,000 leave it a standard error of 0.7 points at 95 %. `permutations`:
+    orders of the classes in the tests of `emotions.evidence.confusion_structure`."""
+
+    replicates: int = Field(ge=100)
+    simulations: int = Field(ge=100)
+    permutations: int = Field(ge=99)
+
+
+def wilson(right: int, images: int) -> list[float] | None:
+    """Wilson's 95 % interval of a share (Wilson 1927; Newcombe 1998, Stat. Med. 17:857); None of 0 images."""
+    if images == 0:
+        return None
+    low, high = proportion_confint(right, images, method="wilson")
+    # By rounding the upper limit of 20 of 20 falls short of 1.
+    return [min(float(low), right / images), max(float(high), right / images)]
+
+
+def mean_interval(values: np.ndarray | Sequence[float]) -> dict[str, Any]:
+    """`mean` of N values and its 95 % `interval` (Student's t).
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError("an interval of a mean needs two values")
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    reach = float(t.ppf(0.975, len(values) - 1)) * error
+    return {"mean": mean, "interval": [mean - reach, mean + reach]}
+
+
+def recall_intervals(
+    confusion: np.ndarray | Sequence[Sequence[int]], classes: Sequence[str]
+) -> dict[str, list[float] | None]:
+    """Wilson's 95 % interval of each class's recall; None for a class without images.
+
+    Args:
+        confusion: counts [C, C], rows true. classes: C names.
+    """
+    table = np.asarray(confusion)
+    return {name: wilson(int(table[i, i]), int(table[i].sum())) for i, name in enumerate(classes)}
+
+
+def resample(labels: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each image counts in each resample, float [R, N]; class counts stay as they are.
+
+    Of the n images of a class n - 1 are drawn with replacement and weigh n / (n - 1) each (Rao & Wu 1988,
+    JASA 83:231): drawing n makes the variance too small by the factor (n - 1) / n, a quarter for a class of
+    4. A single image tells nothing about its spread and always counts once.
+
+    Args:
+        labels: int [N].
+    """
+    weights = np.ones((replicates, len(labels)))
+    for label, images in zip(*np.unique(labels, return_counts=True), strict=True):
+        if images > 1:
+            drawn = generator.multinomial(images - 1, np.full(images, 1 / images), size=replicates)
+            weights[:, labels == label] = drawn * (images / (images - 1))
+    return weights
+
+
+def recall_and_f1(
+    weights: np.ndarray, labels: np.ndarray, predicted: np.ndarray, *, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and F1 by class of weighted images, float [..., R, C] each; 0 where they are 0 / 0.
+
+    Args:
+        weights: float [R, N]. labels: int [N]. predicted: int [..., N], the answers of one or more networks.
+    """
+    order = np.arange(classes)
+    true, said = labels[:, None] == order, predicted[..., None] == order
+    weight_true, weight_said = weights @ true, weights @ said.astype(weights.dtype)
+    hits = weights @ (true & said).astype(weights.dtype)
+    both = weight_said + weight_true
+    recall = np.divide(hits, weight_true, out=np.zeros_like(hits), where=weight_true > 0)
+    return recall, np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+
+
+def bounds(estimate: np.ndarray, replicates: np.ndarray, top: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """95 % limits of scores in [0, `top`]: the standard error over resamples, on the logit scale, which keeps
+    them inside.
+
+    Args:
+        estimate: float [...]. replicates: float [..., R].
+
+    Returns:
+        Two float [...]; NaN where resampling cannot tell: an estimate of 0 or `top`, or equal replicates (as
+        of a network that gives all images one answer).
+    """
+    share, error = estimate / top, replicates.std(-1, ddof=1) / top
+    known = (share > 1e-12) & (share < 1 - 1e-12) & (error > 1e-12)
+    centre = logit(np.where(known, share, 0.5))
+    reach = Z * np.divide(error, share * (1 - share), out=np.full(np.shape(error), np.nan), where=known)
+    return top * expit(centre - reach), top * expit(centre + reach)
+
+
+def intervals(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+    *,
+    replicates: int,
+    generator: np.random.Generator,
+) -> dict[str, list[float]]:
+    """95 % intervals of the scores of one split, its class counts being as they are.
+
+    `accuracy` and `top2_accuracy` have Wilson's; `balanced_accuracy`, `macro_f1`, `macro_f1_ten`,
+    `component_score` and `brier` resample images within classes (`resample`, `bounds`). They hold for other
+    images and the same network: another seed of training moves scores, too.
+
+    `ece` has none. It cannot be negative, so chance lifts it, and in every resample once more than in the
+    sample: the percentiles can all lie above it. And there is no one value to cover, since what it estimates
+    depends on the images a bin has.
+
+    Args:
+        labels, probabilities, classes: as for `scoring.score`.
+
+    Returns:
+        Name of the score -> [low, high]. Left out: scores that `scoring.score` leaves out or has as None, and
+        those of which resampling cannot tell (`bounds`).
+    """
+    predicted, images = probabilities.argmax(1), len(labels)
+    counts = np.bincount(labels, minlength=len(classes))
+    weights = np.vstack([np.ones(images), resample(labels, replicates, generator)])
+    recall, f1 = recall_and_f1(weights, labels, predicted, classes=len(classes))
+    values = {"balanced_accuracy": recall[:, counts > 0].mean(1), "macro_f1": f1.mean(1)}
+    if (counts >= metrics.ENOUGH).any():
+        values["macro_f1_ten"] = f1[:, counts >= metrics.ENOUGH].mean(1)
+    overlap = metrics.component_overlap(classes)
+    if overlap is not None:
+        values["component_score"] = weights @ overlap[labels, predicted] / images
+    values["brier"] = weights @ metrics.squared_errors(labels, probabilities) / images
+
+    found = {
+        "accuracy": wilson(int((predicted == labels).sum()), images),
+        "top2_accuracy": wilson(int(metrics.in_top_two(labels, probabilities).sum()), images),
+    }
+    for name, value in values.items():
+        low, high = bounds(value[0], value[1:], top=2.0 if name == "brier" else 1.0)
+        found[name] = None if np.isnan(low) else [float(low), float(high)]
+    return {name: limits for name, limits in found.items() if limits is not None}
+
+
+def population(confusion: np.ndarray) -> np.ndarray:
+    """Probabilities of the answers to each class, float [C, C]: what a network like the one seen might do.
+
+    One more image of each class is spread evenly over all answers (Perks' prior: 1 / C a cell). Without it an
+    answer that was not seen could never be given, and a class that was never named had an F1 of exactly 0,
+    which is no challenge to an interval.
+
+    Args:
+        confusion: counts [C, C], rows true.
+    """
+    return (confusion + 1 / len(confusion)) / (confusion.sum(1, keepdims=True) + 1)
+
+
+def draw_answers(
+    chances: np.ndarray, labels: np.ndarray, studies: int, *, generator: np.random.Generator
+) -> np.ndarray:
+    """Answers to the same images in several simulated studies, int [S, N].
+
+    Args:
+        chances: float [C, C], probabilities of the answers by true class. labels: int [N].
+    """
+    # Without its last column the sum never falls short of one by rounding.
+    limits = chances.cumsum(1)[labels, :-1]
+    return (generator.random((studies, len(labels), 1)) >= limits).sum(-1)
+
+
+def true_macro_f1(chances: np.ndarray, counts: np.ndarray) -> float:
+    """Macro-F1 of a population: answers by true class, `chances` float [C, C], of class `counts` [C]."""
+    joint = counts[:, None] / counts.sum() * chances
+    both = joint.sum(0) + joint.sum(1)
+    return float(np.divide(2 * joint.diagonal(), both, out=np.zeros(len(both)), where=both > 0).mean())
+
+
+def coverage(
+    confusion: np.ndarray | Sequence[Sequence[int]],
+    simulations: int,
+    replicates: int,
+    *,
+    generator: np.random.Generator,
+) -> float:
+    """Share of simulated studies whose 95 % interval of the macro-F1 covers the true value.
+
+    The truth is the macro-F1 of `population(confusion)` at the class shares of `confusion`. Each study has
+    its class counts, draws its answers from that population and takes the interval that `intervals` takes.
+    Where that is left out it counts as not covering. The standard error is sqrt(c (1 - c) / simulations).
+
+    It falls short of 0.95 where classes are named so rarely that many studies do not see it: there an F1 of 0
+    is resampled to 0 every time, and no resampling is wide enough.
+
+    Args:
+        confusion: counts [C, C], rows true, of at least one image.
+    """
+    table = np.asarray(confusion)
+    counts, chances, classes = table.sum(1), population(table), len(table)
+    truth, labels = true_macro_f1(chances, counts), np.repeat(np.arange(classes), counts)
+    covered = 0
+    for begin in range(0, simulations, BATCH):
+        studies = draw_answers(chances, labels, min(BATCH, simulations - begin), generator=generator)
+        weights = np.vstack([np.ones(len(labels)), resample(labels, replicates, generator)])
+        values = recall_and_f1(weights, labels, studies, classes=classes)[1].mean(-1)
+        low, high = bounds(values[:, 0], values[:, 1:])
+        covered += int(((low <= truth) & (truth <= high)).sum())
+    return covered / simulations
+
+
+def newcombe_paired(both: int, only_first: int, only_second: int, neither: int) -> list[float]:
+    """95 % interval of the difference of two shares of the same images, first minus second.
+
+    Newcombe's method 10: Wilson's limits of either share, joined by their correlation (1998, Stat. Med.
+    17:2635). statsmodels 0.15 has it for independent samples only; its development version names it
+    `confint_proportions_paired`.
+
+    Args:
+        both, only_first, only_second, neither: counts, at least one image in all.
+    """
+    images = both + only_first + only_second + neither
+    first, second = both + only_first, both + only_second
+    (low_1, high_1), (low_2, high_2) = (
+        proportion_confint(right, images, method="wilson") for right in (first, second)
+    )
+    margins = first * (images - first) * second * (images - second)
+    excess: float = both * neither - only_first * only_second
+    if excess > 0:
+        excess = max(excess - images / 2, 0)
+    correlation = excess / margins**0.5 if margins else 0.0
+
+    def reach(one: float, other: float) -> float:
+        return max(one**2 - 2 * correlation * one * other + other**2, 0) ** 0.5
+
+    p, q = first / images, second / images
+    return [float(p - q - reach(p - low_1, high_2 - q)), float(p - q + reach(high_1 - p, q - low_2))]
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
+    """Accuracy of two networks on the same images: McNemar's exact test and Newcombe's interval.
+
+    Args:
+        right_a, right_b: bool [N], whether each network is right; N at least 1.
+
+    Returns:
+        `only_first`, `only_second`: images that one of them alone has right. `difference`: accuracy, first
+        minus second. `interval`: its 95 % limits (`newcombe_paired`). `p`: two-sided; 1 where they never
+        differ.
+    """
+    table = np.array([[(right_a & right_b).sum(), (right_a & ~right_b).sum()],
+                      [(~right_a & right_b).sum(), (~right_a & ~right_b).sum()]])  # fmt: skip
+    both, only_first, only_second, neither = (int(n) for n in table.ravel())
+    return {
+        "only_first": only_first,
+        "only_second": only_second,
+        "difference": (only_first - only_second) / len(right_a),
+        "interval": newcombe_paired(both, only_first, only_second, neither),
+        "p": float(mcnemar_test(table, exact=True).pvalue),
+    }
+
+
+def paired_difference(
+    labels: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    classes: int,
+    replicates: int,
+    generator: np.random.Generator,
+) -> dict[str, dict[str, Any]]:
+    """Macro-F1 and balanced accuracy of two networks on the same images, first minus second.
+
+    The interval has the standard error over resamples of the images, the same for both networks. `p` is of a
+    permutation test: in each replicate the two answers to an image change places or stay, by chance. That is
+    exact where the networks err alike, whatever the class counts; networks with one macro-F1 and other
+    mistakes it rejects in fewer than 5 % of studies (`python -m benchmarks.coverage` has both). Near 0.05 `p`
+    and interval can disagree. The observed order counts as one of the replicates (Phipson & Smyth 2010, SAGMB
+    9:39), so `p` is at least 1 / (replicates + 1) and comes in steps of that.
+
+    Args:
+        labels, first, second: int [N], the true classes and the answers of the networks. classes: C.
+
+    Returns:
+        `macro_f1` and `balanced_accuracy`, each with `difference`, `interval` and `p`. Equal answers have the
+        difference 0, the interval [0, 0] and p = 1.
+    """
+    present = np.unique(labels)
+
+    def scores(weights: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        recall, f1 = recall_and_f1(weights, truth, answers, classes=classes)
+        return np.stack([f1.mean(-1), recall[..., present].mean(-1)])
+
+    weights = resample(labels, replicates, generator)
+    resampled = scores(weights, labels, first) - scores(weights, labels, second)
+    # Both answers to each image in one row: a network weighs its own with 1 - moved, the other's with moved.
+    moved = generator.integers(0, 2, size=(replicates, len(labels))).astype(float)
+    moved = np.vstack([np.zeros(len(labels)), moved])
+    truth, answers = np.concatenate([labels, labels]), np.concatenate([first, second])
+    permuted = scores(np.hstack([1 - moved, moved]), truth, answers)
+    permuted -= scores(np.hstack([moved, 1 - moved]), truth, answers)
+    found = {}
+    for i, name in enumerate(("macro_f1", "balanced_accuracy")):
+        difference, reach = float(permuted[i, 0]), Z * float(resampled[i].std(ddof=1))
+        # What is equal on paper differs by rounding.
+        as_far = int((np.abs(permuted[i, 1:]) >= abs(difference) - 1e-12).sum())
+        found[name] = {
+            "difference": difference,
+            "interval": [max(difference - reach, -1.0), min(difference + reach, 1.0)],
+            "p": (1 + as_far) / (1 + replicates),
+        }
+    return found
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """p-values of a family of tests, adjusted by Holm's method (1979, Scand. J. Stat. 6:65): to call those
+    below 0.05 is wrong anywhere in at most 5 % of studies."""
+    if not p_values:
+        return {}
+    adjusted = multipletests(list(p_values.values()), method="holm")[1]
+    return {name: float(p) for name, p in zip(p_values, adjusted, strict=True)}

@@ -1,0 +1,18 @@
+"""Messages without words: a name and its values. `reporting.wording` says them in a language."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message of the catalogues and its values; a value may be a message or a sequence of messages."""
+
+    message: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def said(message: str, **values: Any) -> Said:
+    """A message with its values; which language it is said in is decided when it is printed."""
+    return Said(message, values)

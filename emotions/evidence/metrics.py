@@ -1,0 +1,172 @@
+"""Scores of predictions against labels. Fractions are in [0, 1]; classes are indices into the class list."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    recall_score,
+)
+
+from emotions.taxonomy import components
+
+ENOUGH: Final = 10
+"""True images from which a class counts in `macro_f1_ten`: one image moves the recall of a class of 4 by a
+quarter."""
+
+BINS: Final = 15
+"""Bins of the calibration error, as in Guo et al. 2017."""
+
+
+def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of right predictions; both int [N]."""
+    return float(accuracy_score(labels, predicted))
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """Mean F1 over all `classes`; a class without support or predictions counts as 0."""
+    return float(f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0))
+
+
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, int [C, C]: rows true, columns predicted; `labels` and `predicted` are int [N]."""
+    return confusion_matrix(labels, predicted, labels=range(classes))
+
+
+def in_top_two(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Whether the true class is among the two most probable, bool [N]; of equals the first named is taken, as
+    `argmax` does.
+
+    Args:
+        labels: int [N]. probabilities: float [N, C].
+    """
+    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    return (top == labels[:, None]).any(1)
+
+
+def squared_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Brier score of each image, float [N] in [0, 2]: its probabilities' squared errors, over classes.
+
+    Args:
+        labels: int [N]. probabilities: float [N, C].
+    """
+    return ((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1)
+
+
+def component_overlap(classes: Sequence[str]) -> np.ndarray | None:
+    """Share of basic emotions that each two compounds have in common: float [C, C] of 0, 0.5 and 1.
+
+    Returns:
+        None where a name is no compound, e.g. for basic emotions.
+    """
+    try:
+        emotions = [set(components(name)) for name in classes]
+    except (KeyError, ValueError):
+        return None
+    return np.array([[len(one & other) / 2 for other in emotions] for one in emotions])
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    """How often the answer is right, by how sure it was: at most BINS bins of about equally many images.
+
+    Equal mass, not equal width: the answers of an 11-class network crowd at some confidences, and bins of
+    equal width would leave most of the range to a handful of images (Nixon et al. 2019, arXiv 1904.01685).
+    Images of equal confidence share a bin, so that their order does not matter; bins that stay empty are left
+    out.
+
+    Args:
+        labels: int [N]. probabilities: float [N, C].
+
+    Returns:
+        Dicts with `images`, `confidence` (mean top probability) and `accuracy`, by rising confidence.
+    """
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    edges = np.quantile(confidence, np.linspace(0, 1, BINS + 1))
+    position = np.searchsorted(edges[1:-1], confidence)
+    members = [position == i for i in np.unique(position)]
+    return [
+        {
+            "images": int(inside.sum()),
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(right[inside].mean()),
+        }
+        for inside in members
+    ]
+
+
+def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """All scores of one split.
+
+    Args:
+        labels: int [N]. probabilities: float [N, C], rows sum to one. classes: C names, in the order of the
+        columns.
+
+    Returns:
+        `images`, `loss` (mean cross-entropy), `accuracy`, `macro_f1`, `per_class` (name -> precision, recall,
+        f1, support) and `confusion` (counts, rows true, columns predicted).
+
+        `balanced_accuracy`: mean recall of the classes present. `macro_f1_ten`: mean F1 of the classes with
+        at least ENOUGH true images in this split, None where no class has them. `top2_accuracy`.
+        `component_score`: mean share of the two basic emotions that the answer has right; absent where the
+        classes are no compounds.
+
+        `ece`: expected calibration error, the mean over images of |confidence - accuracy| of the bins in
+        `reliability` (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599). It cannot be negative, so
+        chance alone lifts it, the more the fewer images a bin has. `brier`: mean squared error of the
+        probabilities, summed over classes, in [0, 2].
+    """
+    predicted = probabilities.argmax(1)
+    overlap = component_overlap(classes)
+    bins = reliability(labels, probabilities)
+    order = range(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predicted, labels=order, zero_division=0
+    )
+    enough = np.flatnonzero(support >= ENOUGH)
+    return {
+        "images": len(labels),
+        "loss": float(log_loss(labels, probabilities, labels=list(order))),
+        "accuracy": accuracy(labels, predicted),
+        "macro_f1": macro_f1(labels, predicted, len(classes)),
+        "balanced_accuracy": float(
+            recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+        ),
+        "macro_f1_ten": float(f1[enough].mean()) if len(enough) else None,
+        "top2_accuracy": float(in_top_two(labels, probabilities).mean()),
+        **({} if overlap is None else {"component_score": float(overlap[labels, predicted].mean())}),
+        "ece": sum(row["images"] * abs(row["confidence"] - row["accuracy"]) for row in bins) / len(labels),
+        "brier": float(brier_score_loss(labels, probabilities, labels=list(order), scale_by_half=False)),
+        "reliability": bins,
+        "per_class": {
+            name: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "support": int(support[i]),
+            }
+            for i, name in enumerate(classes)
+        },
+        "confusion": confusion(labels, predicted, len(classes)).tolist(),
+    }
+
+
+def majority(train_labels: np.ndarray, labels: np.ndarray) -> float:
+    """Accuracy on `labels` of always saying the most frequent class of `train_labels`."""
+    return float(np.mean(labels == np.bincount(train_labels).argmax()))
+
+
+def best_run(metrics: Mapping[str, dict[str, Any]]) -> str:
+    """Name of the run with the best validation accuracy, then macro-F1, then the first named."""
+
+    def merit(name: str) -> tuple[float, float]:
+        val = metrics[name]["selected"]["val"]
+        return val["accuracy"], val["macro_f1"]
+
+    return max(metrics, key=merit)

@@ -1,0 +1,323 @@
+"""Controls of a fine-tuned body: what its features still tell, how far they moved, what the source task lost.
+
+What an accuracy on the new task leaves open: a linear probe asks the features without the head that the run
+has trained; CKA and the change of the weights say how much of the body is still the pretrained one; the
+source task's own head on the new features says what was forgotten.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torchvision.models import ResNet
+
+from emotions.data.dataset import Split
+from emotions.data.source_task import SourceTask
+from emotions.evidence.intervals import mcnemar, recall_intervals, wilson
+from emotions.evidence.metrics import confusion, macro_f1
+from emotions.inference import autocast, enough_memory
+from emotions.model.preprocessing import normalise, to_float
+from emotions.model.resnet import PARTS, Part
+from emotions.params_file import Group
+from emotions.runtime.console import log, progress
+
+BODY: Final[tuple[Part, ...]] = PARTS[:-1]
+PENULTIMATE: Final[Part] = "layer4"
+"""The part whose pooled output the head sees."""
+MAX_ITERATIONS = 1000
+"""Newton steps of one probe; some 10 to 20 are needed."""
+
+State = Mapping[str, torch.Tensor]
+Labelled = tuple[np.ndarray, np.ndarray]
+"""Features float [N, D] and labels int [N]."""
+
+
+class ProbeParams(Group):
+    """`regularisation`: inverse strengths C that the linear probe chooses from by validation accuracy."""
+
+    regularisation: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear probe. `regularisation`: the chosen C. `val_accuracy`: fraction, at it. `predicted`: int
+    [N_test]. `converged`: whether every fit reached its optimum; where not, the log names the C."""
+
+    regularisation: float
+    val_accuracy: float
+    predicted: np.ndarray
+    converged: bool
+
+
+@torch.inference_mode()
+def pooled_features(
+    model: ResNet, split: Split, batch_size: int, *, device: torch.device, dtype: torch.dtype, title: str = ""
+) -> dict[Part, np.ndarray]:
+    """Globally average-pooled activations of the clean images of `split` after each part of the body, in eval
+    mode.
+
+    Returns float32 [N, D] by part of BODY: 64, 256, 512, 1024 and 2048 features of a ResNet-50; those of
+    PENULTIMATE are what the head sees. The stem ends with its pooling.
+    """
+    model.eval()
+    pooled: dict[Part, list[torch.Tensor]] = {part: [] for part in BODY}
+
+    def keep(part: Part) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            # In float32 whatever the precision of the products: a mean in bfloat16 keeps two or three digits.
+            pooled[part].append(F.adaptive_avg_pool2d(output.float(), 1).flatten(1).cpu())
+
+        return hook
+
+    with ExitStack() as hooks, progress(title, len(split)) as bar:
+        for part in BODY:
+            module = model.maxpool if part == "stem" else getattr(model, part)
+            hooks.enter_context(module.register_forward_hook(keep(part)))
+        for batch in torch.arange(len(split)).split(batch_size):
+            with enough_memory("train.image_size"), autocast(device, dtype):
+                model(normalise(to_float(split.take(batch).to(device))))
+            bar.update(len(batch))
+    return {part: torch.cat(batches).numpy() for part, batches in pooled.items()}
+
+
+def linear_probe(
+    train: Labelled,
+    val: Labelled,
+    test_features: np.ndarray,
+    *,
+    classes: int,
+    regularisation: Sequence[float],
+) -> Probe:
+    """Multinomial logistic regression (L2) on features standardised by their training mean and deviation.
+
+    The C of the best validation accuracy predicts the test images; of equals, the smallest, which is the
+    strongest penalty. A class without training images is never predicted. Nothing is drawn. Alain & Bengio
+    2016, "Understanding intermediate layers using linear classifier probes".
+
+    Raises:
+        ValueError: labels outside `range(classes)`, or fewer than two classes in `train`.
+    """
+    for labels in (train[1], val[1]):
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(f"labels from {labels.min()} to {labels.max()}, but there are {classes} classes")
+    scaler = StandardScaler().fit(train[0].astype(np.float64))
+    x, x_val, x_test = (scaler.transform(f.astype(np.float64)) for f in (train[0], val[0], test_features))
+    if x.shape[0] < x.shape[1]:
+        # The penalised optimum is a combination of the training images, so their span, in an orthonormal
+        # basis, has the same optimum in fewer features.
+        basis, _ = scipy.linalg.qr(x.T, mode="economic")
+        x, x_val, x_test = x @ basis, x_val @ basis, x_test @ basis
+    # Each fit starts from the one before, of a stronger penalty. Newton's method, since L-BFGS needs hundreds
+    # of steps on features so correlated.
+    model = LogisticRegression(solver="newton-cg", tol=1e-4, max_iter=MAX_ITERATIONS, warm_start=True)
+    fits: list[tuple[float, float, np.ndarray]] = []
+    converged = True
+    for c in sorted(regularisation):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.set_params(C=c).fit(x, train[1])
+        failures = [w for w in caught if issubclass(w.category, UserWarning)]  # ConvergenceWarning is one
+        for failure in failures:
+            log.warning(f"linear probe, C = {c:g}: {failure.message}")
+        converged = converged and not failures
+        accuracy = float(np.mean(model.predict(x_val) == val[1]))
+        fits.append((float(c), accuracy, model.predict(x_test)))
+    best = max(fits, key=lambda fit: fit[1])  # the first of equals
+    return Probe(*best, converged)
+
+
+def debiased_cka(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Linear CKA of two sets of features of the same images, with the unbiased estimator of HSIC.
+
+    x: float [N, P], y: float [N, Q]. At most 1 (reached where the features agree but for rotation and scale);
+    about 0, and as often below, for independent ones, where the biased estimate grows with P / N. None where
+    it is not defined: fewer than 4 images, or features that are constant or differ in one image only.
+
+    Kornblith et al. 2019, "Similarity of neural network representations revisited"; Song et al. 2012,
+    "Feature selection via dependence maximization" (the estimator); Nguyen, Raghu & Kornblith 2021, "Do wide
+    and deep networks learn the same things?" (CKA with it).
+    """
+    if len(x) < 4:
+        return None
+    first, second = _u_centred_gram(x), _u_centred_gram(y)
+    if first is None or second is None:
+        return None
+    return float(np.sum(first * second) / (np.linalg.norm(first) * np.linalg.norm(second)))
+
+
+def weight_change(before: State, after: State) -> dict[Part, float]:
+    """|after - before| / |before| by part of BODY, in the L2 norm over all parameters of a part.
+
+    These are the convolutions and the batch-norm scales and shifts. Exactly 0 for a frozen part. The scales,
+    near 1, are nine tenths of the stem's squared norm: all filters drawn anew change the stem by 0.4, a layer
+    by 1.1.
+
+    Both are state dicts of the same ResNet; heads are ignored.
+    """
+    buffers = ("running_mean", "running_var", "num_batches_tracked")
+    return _relative_change(before, after, lambda name: not name.endswith(buffers))
+
+
+def statistics_change(before: State, after: State) -> dict[Part, float]:
+    """`weight_change` of what batch norm has gathered: the running means and variances."""
+    return _relative_change(before, after, lambda name: name.endswith(("running_mean", "running_var")))
+
+
+def right_on_source(task: SourceTask, features: Callable[[Split], np.ndarray]) -> np.ndarray:
+    """Which images of the source task its own, original head gets right: bool [N].
+
+    features: gives float [n, D] of PENULTIMATE for a split of n images, of the network that is asked.
+    """
+    found = np.concatenate([features(split) for split in task.splits])
+    return source_accuracy(found, task.weight, task.bias, labels=task.labels)
+
+
+def source_accuracy(
+    features: np.ndarray, head_weight: torch.Tensor, head_bias: torch.Tensor, *, labels: np.ndarray
+) -> np.ndarray:
+    """Which of N images a head gets right on given features: bool [N].
+
+    features: float [N, D]. head_weight: [C, D]. head_bias: [C]. labels: int [N].
+    """
+    logits = torch.from_numpy(features).double() @ head_weight.double().T + head_bias.double()
+    return logits.argmax(1).numpy() == labels
+
+
+def retention(before: np.ndarray, after: np.ndarray, majority: float) -> dict[str, Any]:
+    """What fine-tuning left of the source task.
+
+    before, after: bool [N], which of the same images its head gets right. majority: accuracy of always saying
+    the most frequent class. Where the network before was not better than that (lower Wilson limit not above
+    it), there was nothing to lose and `measurable` is false.
+
+    Returns:
+        `images`, `before`, `after`, `majority` (accuracies), `measurable`, and where it is true `difference`
+        (after minus before), its `interval` (95 %, paired) and `p` (exact McNemar test).
+    """
+    limits = wilson(int(before.sum()), len(before))
+    measurable = limits is not None and limits[0] > majority
+    result: dict[str, Any] = {
+        "images": len(before),
+        "before": float(before.mean()),
+        "after": float(after.mean()),
+        "majority": float(majority),
+        "measurable": bool(measurable),
+    }
+    if measurable:
+        test = mcnemar(after, before)
+        result |= {name: test[name] for name in ("difference", "interval", "p")}
+    return result
+
+
+def probe_comparison(pretrained: np.ndarray, finetuned: np.ndarray) -> dict[str, Any]:
+    """Whether fine-tuning has distorted the features: linear probes before and after it on the same images.
+
+    pretrained, finetuned: bool [N], which images the probe on those features gets right. Kumar et al. 2022,
+    "Fine-tuning can distort pretrained features and underperform out-of-distribution".
+
+    Returns:
+        `pretrained`, `finetuned` (accuracies), `difference` (fine-tuned minus pretrained), `interval` (95 %,
+        paired), `p` (exact McNemar test), and `distorted`: the whole interval lies below zero.
+    """
+    test = mcnemar(finetuned, pretrained)
+    return {
+        "pretrained": float(pretrained.mean()),
+        "finetuned": float(finetuned.mean()),
+        "difference": test["difference"],
+        "interval": list(test["interval"]),
+        "p": test["p"],
+        "distorted": bool(test["interval"][1] < 0),
+    }
+
+
+def probe_splits(
+    features: Mapping[str, Mapping[Part, np.ndarray]],
+    labels: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    *,
+    regularisation: Sequence[float],
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """`linear_probe` on what the head sees of train, val and test.
+
+    features: `pooled_features` by split. labels: int [N] by split.
+
+    Returns the predictions on test, int [N_test], and `regularisation`, `converged`, `val_accuracy` and, of
+    `probe_scores`, `test`.
+    """
+    train, val = ((features[s][PENULTIMATE], labels[s]) for s in ("train", "val"))
+    probe = linear_probe(
+        train, val, features["test"][PENULTIMATE], classes=len(classes), regularisation=regularisation
+    )
+    return probe.predicted, {
+        "regularisation": probe.regularisation,
+        "converged": probe.converged,
+        "val_accuracy": probe.val_accuracy,
+        "test": probe_scores(labels["test"], probe.predicted, classes),
+    }
+
+
+def probe_scores(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of a probe on test: labels and predicted int [N].
+
+    Returns:
+        `images`, `accuracy` and its Wilson `interval`, `macro_f1`, and `per_class` (name -> `recall`, its
+        `interval`, both None where the class has no image, and `support`).
+    """
+    counts = confusion(labels, predicted, len(classes))
+    right = int((labels == predicted).sum())
+    recall = {
+        name: int(row[i]) / int(row.sum()) if row.sum() else None
+        for i, (name, row) in enumerate(zip(classes, counts, strict=True))
+    }
+    intervals = recall_intervals(counts, classes)
+    return {
+        "images": len(labels),
+        "accuracy": right / len(labels),
+        "interval": wilson(right, len(labels)),
+        "macro_f1": macro_f1(labels, predicted, len(classes)),
+        "per_class": {
+            name: {"recall": recall[name], "interval": intervals[name], "support": int(counts[i].sum())}
+            for i, name in enumerate(classes)
+        },
+    }
+
+
+def _u_centred_gram(features: np.ndarray) -> np.ndarray | None:
+    """The products of all pairs of images, U-centred (Szekely & Rizzo 2014): float64 [N, N].
+
+    Up to one factor, the sum of the products of two such matrices is the unbiased estimator of HSIC. None
+    where rounding is all that is left.
+    """
+    n = len(features)
+    # Where the origin lies changes nothing but the rounding.
+    centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    gram = centred @ centred.T
+    size = np.linalg.norm(gram)
+    np.fill_diagonal(gram, 0)
+    means = gram.sum(0) / (n - 2)
+    gram += means.sum() / (n - 1) - means[:, None] - means[None, :]
+    np.fill_diagonal(gram, 0)
+    return gram if np.linalg.norm(gram) > 1e-10 * size else None
+
+
+def _relative_change(before: State, after: State, counts: Callable[[str], bool]) -> dict[Part, float]:
+    """|after - before| / |before| by part of BODY, over the tensors whose names count."""
+    squares = {part: [0.0, 0.0] for part in BODY}
+    for name, tensor in after.items():
+        part = "stem" if name.startswith(("conv1.", "bn1.")) else name.split(".")[0]
+        if part in squares and counts(name):
+            old = before[name].double()
+            squares[part][0] += (tensor.double() - old).square().sum().item()
+            squares[part][1] += old.square().sum().item()
+    return {part: math.sqrt(moved / size) for part, (moved, size) in squares.items()}

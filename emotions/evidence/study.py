@@ -1,0 +1,99 @@
+"""All that was measured in a study, read in one place, for claims and report."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from emotions.evidence import metrics
+from emotions.evidence.verdicts import diagnose, measured_of
+
+
+class Entry(BaseModel):
+    """A line of claims.yaml. Which of the last keys it needs, its measurement says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: str
+    number: int = Field(ge=1, le=7)
+    measurement: str
+    run: str = ""
+    verdict: str = ""
+    emotion: str = Field("", alias="class")
+    threshold: float = 0.0
+    margin: float = 0.0
+    level: float = 0.0
+    first: int = 0
+    images: int = 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that was measured. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name, as
+    params.yaml has them; `runs` with the verdicts on each.
+
+    `reference`: of the starting network. `comparisons`: of the runs with each other. `curve`: what
+    `tools.learning_curve` found, of whatever data and settings; empty where it was never run.
+    """
+
+    params: dict[str, Any]
+    classes: tuple[str, ...]
+    data: dict[str, Any]
+    pretrained: dict[str, Any]
+    runs: dict[str, dict[str, Any]]
+    attention: dict[str, dict[str, Any]]
+    faithfulness: dict[str, dict[str, Any]]
+    reference: dict[str, Any]
+    probes: dict[str, dict[str, Any]]
+    comparisons: dict[str, Any]
+    history: dict[str, pd.DataFrame]
+    ledger: list[Entry]
+    curve: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Title of each run."""
+        return {name: run["title"] for name, run in self.runs.items()}
+
+    @property
+    def train_counts(self) -> dict[str, int]:
+        """Training images of each class."""
+        return {c: self.data["compound"][c]["train"] for c in self.classes}
+
+    @property
+    def best(self) -> str:
+        """Name of the best run by validation."""
+        return metrics.best_run(self.runs)
+
+
+def by_run(pattern: str, runs: Iterable[str]) -> dict[str, Any]:
+    """The file of each run, `metrics/runs/{run}.json`, as `load` gives it."""
+    return {run: load(Path(pattern.format(run=run))) for run in runs}
+
+
+def load(path: Path) -> Any:
+    """What a stage wrote: JSON as plain values, CSV as a data frame."""
+    return pd.read_csv(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))
+
+
+def read(
+    files: Mapping[str, str], params: dict[str, Any], classes: Sequence[str], *, ledger: list[Entry]
+) -> Study:
+    """All that the stages have measured, and the verdicts on it.
+
+    Args:
+        files: the file of each field of `Study` that is measured; `{run}` in it stands for each run.
+        params: groups of params.yaml; `runs` names the runs, `diagnosis` the thresholds of verdicts.
+    """
+    found = {
+        name: by_run(file, params["runs"]) if "{run}" in file else load(Path(file))
+        for name, file in files.items()
+    }
+    for name, run in found["runs"].items():
+        of_run = measured_of(run, found["history"][name], found["probes"][name])
+        run["verdicts"] = diagnose(of_run, params["diagnosis"])
+    return Study(params=params, classes=tuple(classes), ledger=ledger, **found)

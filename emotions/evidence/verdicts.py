@@ -1,0 +1,255 @@
+"""From measured evidence to a verdict on a run. No verdict without its measurement."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from emotions.params_file import Group
+
+Outcome = Literal["supported", "not supported", "undecided", "not measured"]
+"""`undecided`: measured, and too close to call. `not measured`: nothing here could tell."""
+
+VERDICTS: Final = ("overfitting", "underfitting", "under-trained", "catastrophic forgetting", "unstable")
+TREND_EPOCHS: Final = 4
+"""Epochs that a trend needs: a line through fewer leaves too few residuals for an interval."""
+
+
+class DiagnosisParams(Group):
+    """Thresholds that verdicts use; fractions.
+
+    `overfitting_gap`: train minus val accuracy at the last epoch. `val_loss_rise`: validation loss at the
+    last epoch above its lowest, relative. `underfitting_train_accuracy`: clean train accuracy at the last
+    epoch. `plateau`: change of the train accuracy over the last half of epochs, and of the validation
+    accuracy by a longer run, that counts as none. `retention_drop`: loss of accuracy on the source task.
+    `probe_drop`: loss of accuracy of a linear probe on the features. `seed_deviation`: standard deviation of
+    the validation accuracy over seeds.
+    """
+
+    overfitting_gap: float = Field(gt=0, lt=1)
+    val_loss_rise: float = Field(gt=0)
+    underfitting_train_accuracy: float = Field(gt=0, lt=1)
+    plateau: float = Field(ge=0, lt=1)
+    retention_drop: float = Field(ge=0, lt=1)
+    probe_drop: float = Field(ge=0, lt=1)
+    seed_deviation: float = Field(gt=0, lt=1)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference of accuracies, new minus old, and its 95 % interval; fractions."""
+
+    difference: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one run; None where it was not.
+
+    `train`, `val`: right answers and images, clean, at the last epoch. `train_curve`, `val_losses`: by epoch.
+    `retention`: accuracy on the source task, after minus before. `probe`: accuracy of a linear probe, on
+    fine-tuned minus on pretrained features. `longer`: validation accuracy of a longer run of the same recipe
+    minus this one's. `seeds`: validation accuracy by seed.
+    """
+
+    train: tuple[int, int]
+    val: tuple[int, int]
+    train_curve: Sequence[float]
+    val_losses: Sequence[float]
+    retention: Change | None = None
+    probe: Change | None = None
+    longer: Change | None = None
+    seeds: Sequence[float] | None = None
+
+
+def measured_of(run: Mapping[str, Any], history: pd.DataFrame, probe: Mapping[str, Any]) -> Measured:
+    """What verdicts on a run rest on, of what the stages `evaluate`, `train` and `probe` wrote: scores at the
+    last epoch, the curves, and the measured drift from the start."""
+    (train, val), retention = (run["last"][s] for s in ("train", "val")), probe["retention"]
+    measurable = retention and retention["measurable"]
+    return Measured(
+        train=(round(train["accuracy"] * train["images"]), train["images"]),
+        val=(round(val["accuracy"] * val["images"]), val["images"]),
+        train_curve=history["train_accuracy"].tolist(),
+        val_losses=history["val_loss"].tolist(),
+        retention=change_of(retention) if measurable else None,
+        probe=change_of(probe["against_start"]),
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of VERDICTS, whether the evidence supports it, and the fractions that decided it, by name."""
+
+    name: str
+    outcome: Outcome
+    evidence: dict[str, float]
+
+
+def trend(curve: Sequence[float]) -> Change | None:
+    """Change of a curve over its last half, at least TREND_EPOCHS epochs: a least-squares line, with the
+    interval that the scatter of the epochs around it gives. None for shorter curves."""
+    if len(curve) < TREND_EPOCHS:
+        return None
+    tail = np.array(curve[-max(TREND_EPOCHS, math.ceil(len(curve) / 2)) :])
+    line = stats.linregress(np.arange(len(tail)), tail)
+    length = len(tail) - 1
+    error = 0.0 if np.ptp(tail) == 0 else line.stderr  # which scipy leaves undefined for a level line
+    reach = float(stats.t.ppf(0.975, len(tail) - 2) * error * length)
+    change = float(line.slope * length)
+    return Change(change, (change - reach, change + reach))
+
+
+def diagnose(measured: Measured, params: DiagnosisParams) -> list[dict[str, Any]]:
+    """Verdicts on one run, in the order of VERDICTS, as dicts with `name`, `outcome`, `evidence`.
+
+    Overfitting: a gap at the last epoch that is above zero beyond chance and reaches its threshold, or comes
+    with a validation loss that has turned up; fewer epochs than a trend needs cannot deny it. Underfitting: a
+    low train accuracy that no longer rises. Under-trained: a longer run is better, which a longer run has to
+    show. Catastrophic forgetting: the source task and a linear probe both lost more than their thresholds,
+    beyond chance; a low accuracy alone may be an untrained head. Unstable: the results of several seeds lie
+    apart.
+    """
+    verdicts = (
+        _overfitting(measured, params),
+        _underfitting(measured, params),
+        _under_trained(measured, params),
+        _forgetting(measured, params),
+        unstable(measured.seeds or (), params),
+    )
+    return [asdict(v) for v in verdicts]
+
+
+def _overfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
+    (right, images), (val_right, val_images) = measured.train, measured.val
+    gap = round(right / images - val_right / val_images, 6)
+    low, high = confint_proportions_2indep(
+        right, images, val_right, val_images, method="newcomb", compare="diff"
+    )
+    rise = measured.val_losses[-1] / min(measured.val_losses) - 1
+    turned = rise >= params.val_loss_rise
+    outcome: Outcome = "undecided"
+    if low > 0 and (gap >= params.overfitting_gap or turned):
+        outcome = "supported"
+    elif (
+        len(measured.train_curve) >= TREND_EPOCHS  # with fewer it may yet come
+        and high < params.overfitting_gap
+        and not (turned and high > 0)
+    ):
+        outcome = "not supported"
+    return Verdict(
+        "overfitting",
+        outcome,
+        {
+            "gap": gap,
+            "low": float(low),
+            "high": float(high),
+            "threshold": params.overfitting_gap,
+            "loss_rise": float(rise),
+            "loss_threshold": params.val_loss_rise,
+        },
+    )
+
+
+def _underfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
+    accuracy = measured.train[0] / measured.train[1]
+    evidence = {"train_accuracy": accuracy, "threshold": params.underfitting_train_accuracy}
+    change = trend(measured.train_curve)
+    if change:
+        low, high = change.interval
+        evidence |= {"rise": change.difference, "low": low, "high": high, "plateau": params.plateau}
+    if accuracy >= params.underfitting_train_accuracy:
+        return Verdict("underfitting", "not supported", evidence)
+    if change is None:
+        return Verdict("underfitting", "not measured", evidence)
+    if high <= params.plateau:
+        return Verdict("underfitting", "supported", evidence)
+    return Verdict("underfitting", "not supported" if low > params.plateau else "undecided", evidence)
+
+
+def _under_trained(measured: Measured, params: DiagnosisParams) -> Verdict:
+    if measured.longer is None:
+        change = trend(measured.train_curve)
+        known = (
+            {"rise": change.difference, "low": change.interval[0], "high": change.interval[1]}
+            if change
+            else {}
+        )
+        return Verdict("under-trained", "not measured", known)
+    return Verdict(
+        "under-trained", _beyond(measured.longer, params.plateau), _numbers("longer", measured.longer)
+    )
+
+
+def _forgetting(measured: Measured, params: DiagnosisParams) -> Verdict:
+    evidence: dict[str, float] = {}
+    outcomes = []
+    for name, change, threshold in (
+        ("retention", measured.retention, params.retention_drop),
+        ("probe", measured.probe, params.probe_drop),
+    ):
+        if change is not None:
+            low, high = change.interval
+            outcomes.append(_beyond(Change(-change.difference, (-high, -low)), threshold))
+            evidence |= _numbers(name, change) | {f"{name}_threshold": threshold}
+    outcome: Outcome = "undecided"
+    if "not supported" in outcomes:  # one that kept its accuracy is enough: the two must both fall
+        outcome = "not supported"
+    elif len(outcomes) < 2:
+        outcome = "not measured"
+    elif outcomes == ["supported"] * 2:
+        outcome = "supported"
+    return Verdict("catastrophic forgetting", outcome, evidence)
+
+
+def unstable(seeds: Sequence[float], params: DiagnosisParams) -> Verdict:
+    """Whether results of several seeds lie apart: their standard deviation, and its 95 % interval
+    (chi-squared, as of normally distributed results), against the threshold.
+
+    Args:
+        seeds: validation accuracy by seed; not measured with fewer than two.
+    """
+    if len(seeds) < 2:
+        return Verdict("unstable", "not measured", {})
+    deviation, freedom = float(np.std(seeds, ddof=1)), len(seeds) - 1
+    low, high = (deviation * float(freedom / stats.chi2.ppf(q, freedom)) ** 0.5 for q in (0.975, 0.025))
+    evidence = {
+        "deviation": deviation,
+        "low": low,
+        "high": high,
+        "seeds": float(len(seeds)),
+        "threshold": params.seed_deviation,
+    }
+    threshold = params.seed_deviation
+    outcome: Outcome = "undecided"
+    if low >= threshold:
+        outcome = "supported"
+    elif high < threshold:
+        outcome = "not supported"
+    return Verdict("unstable", outcome, evidence)
+
+
+def _beyond(change: Change, threshold: float) -> Outcome:
+    """Whether something grew by at least `threshold` and beyond chance."""
+    low, high = change.interval
+    if low > 0 and change.difference >= threshold:
+        return "supported"
+    return "not supported" if high < threshold or high <= 0 else "undecided"
+
+
+def _numbers(name: str, change: Change) -> dict[str, float]:
+    low, high = change.interval
+    return {name: change.difference, f"{name}_low": low, f"{name}_high": high}
+
+
+def change_of(measured: Mapping[str, Any]) -> Change:
+    """A change as it stands in a JSON metric: `difference`, `interval`."""
+    low, high = measured["interval"]
+    return Change(measured["difference"], (low, high))

@@ -1,0 +1,100 @@
+"""ResNet-50 and its named parts: building, freezing, parameter groups, safe loading and saving."""
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+from torchvision.models import ResNet, resnet50
+
+from emotions.random_streams import stream_seed
+
+Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]
+PARTS: Final[tuple[Part, ...]] = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
+
+
+class DropoutLinear(nn.Linear):
+    """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them
+    (`fc.*`).
+
+    `keep`: which features of the next training batch stay, bool [N, in_features]; whoever trains sets it, so
+    that the draws belong to the images and not to the process or the device that computes them.
+    """
+
+    def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
+        super().__init__(in_features, out_features)
+        self.dropout = dropout
+        self.keep = torch.ones(0, in_features, dtype=torch.bool)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """features: [N, in_features] -> logits [N, out_features]."""
+        if self.training and self.dropout:
+            features = features * self.keep / (1 - self.dropout)
+        return super().forward(features)
+
+
+def dropout_draws(seed: int, epoch: int, step: int, *, size: int, head: DropoutLinear) -> torch.Tensor:
+    """Which features of each image of a batch stay: bool [size, in_features]."""
+    generator = torch.Generator().manual_seed(stream_seed(seed, "dropout", epoch, step))
+    return torch.rand(size, head.in_features, generator=generator) >= head.dropout
+
+
+def build(classes: int, dropout: float, seed: int) -> ResNet:
+    """A randomly initialised ResNet-50 (channels_last); body and head draw from streams of their own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "initialisation", "body"))
+        model = resnet50(weights=None, num_classes=1)
+        torch.manual_seed(stream_seed(seed, "initialisation", "head"))
+        model.fc = DropoutLinear(model.fc.in_features, classes, dropout)
+    return model.to(memory_format=torch.channels_last)
+
+
+def part(model: ResNet, name: Part) -> list[nn.Module]:
+    """The modules that make up a part."""
+    if name == "stem":
+        return [model.conv1, model.bn1]
+    return [model.fc if name == "head" else getattr(model, name)]
+
+
+def freeze(model: ResNet, trainable: Iterable[Part]) -> None:
+    """Let only the parameters of `trainable` parts receive gradients."""
+    for name in PARTS:
+        for module in part(model, name):
+            module.requires_grad_(name in tuple(trainable))
+
+
+def train_mode(model: ResNet) -> None:
+    """Training mode where parameters are trainable; frozen parts stay in eval mode, batch-norm statistics
+    included."""
+    model.eval()
+    for name in PARTS:
+        for module in part(model, name):
+            if any(p.requires_grad for p in module.parameters()):
+                module.train()
+
+
+def parameter_groups(
+    model: ResNet, body_lr: float, head_lr: float, *, decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Optimiser groups of the trainable parameters: body and head, each with its learning rate.
+
+    `decay` below 1: the body's rate is layer4's, and each part before has `decay` times that of the part
+    after it (discriminative fine-tuning, Howard and Ruder 2018, arXiv 1801.06146).
+    """
+    wanted: list[tuple[str, float, tuple[Part, ...]]] = [("body", body_lr, PARTS[:-1])]
+    if decay < 1:
+        wanted = [(p, body_lr * decay**back, (p,)) for back, p in enumerate(reversed(PARTS[:-1]))]
+    groups = []
+    for name, lr, parts in (*wanted, ("head", head_lr, PARTS[-1:])):
+        parameters = [q for n in parts for m in part(model, n) for q in m.parameters() if q.requires_grad]
+        if parameters:
+            groups.append({"params": parameters, "lr": lr, "name": name})
+    return groups
+
+
+def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the state dict on the CPU, contiguous: tensors only."""
+    return {
+        k: v.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for k, v in model.state_dict().items()
+    }

@@ -1,0 +1,1 @@
+"""The report: figures, sentences in two languages, Markdown and HTML."""

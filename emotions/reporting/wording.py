@@ -1,0 +1,101 @@
+"""The report's sentences by language: messages of `templates/<language>.ftl`, numbers as it writes them."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from babel.numbers import format_decimal
+from fluent.runtime import FluentBundle, FluentResource
+from markdown.extensions.toc import slugify
+
+from emotions.evidence.messages import Said
+
+Language = Literal["en", "fr"]
+LANGUAGES: Final = get_args(Language)
+TEMPLATES: Final = Path(__file__).parent / "templates"
+NARROW: Final = "\u202f"
+"""No-break space, narrow: what French sets before `%`, `;`, `!`, `?` and inside its quotation marks."""
+
+
+class Wording:
+    """Messages and numbers in one language.
+
+    Raises:
+        KeyError: a message that the catalogue lacks.
+        ValueError: a message whose values are not given.
+    """
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        functions: dict[str, Callable[..., Any]] = {
+            "PERCENT": lambda x: self.percent(x) + self.unit,
+            "POINTS": lambda x: self._points(self.percent(x), x),
+            "CHANGE": lambda x: self._points(self.change(x), x),
+            "DECIMAL": lambda x, digits: self.decimal(float(x), int(digits)),
+        }
+        self._bundle = FluentBundle([language], functions=functions, use_isolating=False)
+        self._bundle.add_resource(FluentResource((TEMPLATES / f"{language}.ftl").read_text(encoding="utf-8")))
+
+    @property
+    def unit(self) -> str:
+        """The percent sign with the space that the language sets before it."""
+        return NARROW + "%" if self.language == "fr" else "%"
+
+    def decimal(self, number: float, digits: int) -> str:
+        """`0.447` with `digits` decimals: `0.447`, `0,447`; thousands are set apart; never `-0.0`."""
+        rounded = round(round(number, 6), digits) + 0.0
+        return format_decimal(rounded, "#,##0." + digits * "0" if digits else "#,##0", self.language)
+
+    def percent(self, fraction: float) -> str:
+        """A fraction in percent with one decimal, without its sign."""
+        return self.decimal(100 * float(fraction), 1)
+
+    def change(self, fraction: float) -> str:
+        """A difference of fractions in points, always with its sign."""
+        text = self.percent(fraction)
+        return text.replace("-", "\u2212") if text.startswith("-") else f"+{text}"
+
+    def known(self, text: str) -> str:
+        """A title from params.yaml as the language says it where the catalogue knows it, else as it is."""
+        message = f"known-{slugify(text, '-')}"
+        return self(message) if self._bundle.has_message(message) else text
+
+    def __call__(self, message: str | Said, **values: Any) -> str:
+        """The message as the language says it."""
+        if isinstance(message, Said):
+            return self(message.message, **message.values)
+        pattern = self._bundle.get_message(message).value
+        if pattern is None:
+            raise KeyError(f"{self.language}.ftl: message {message!r} has no text")
+        text, errors = self._bundle.format_pattern(pattern, {k: self._value(v) for k, v in values.items()})
+        if errors:
+            raise ValueError(f"{self.language}.ftl, message {message!r}: {errors[0]}")
+        return self.typeset(str(text))
+
+    def source(self, name: str) -> str:
+        """What a data source is called: by its message, or, where the catalogue has none, by its name."""
+        message = f"source-{name}"
+        return self(message) if self._bundle.has_message(message) else f"`{name}`"
+
+    def listing(self, items: Sequence[str | Said], separator: str = ", ") -> str:
+        """Several items in one line."""
+        return self.typeset(separator).join(self(i) if isinstance(i, Said) else i for i in items)
+
+    def typeset(self, text: str) -> str:
+        """French no-break spaces and apostrophes where its typography asks for them."""
+        if self.language != "fr":
+            return text
+        text = re.sub(r"(?<=[^\W\d_])'(?=\w)", "\u2019", text)
+        text = re.sub(r"(?<=\S) (?=[;!?%»])|(?<=«) ", NARROW, text)
+        return re.sub(r"(?<=\S) (?=:(?:\s|$))", "\u00a0", text)
+
+    def _points(self, number: str, fraction: float) -> str:
+        return f"{number} {self('points', number=round(abs(100 * float(fraction)), 1))}"
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, Said):
+            return self(value)
+        if isinstance(value, list | tuple):
+            return self.listing(value, "; " if self.language == "en" else " ; ")
+        return value

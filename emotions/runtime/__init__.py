@@ -1,0 +1,1 @@
+"""How things are shown and written: console and log, outs, processes. Never decides a number."""

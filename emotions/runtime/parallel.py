@@ -1,0 +1,90 @@
+"""All cores at work on a stream, in its order, with a bounded number of items in flight."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Final, TypeVar
+
+import psutil
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
+"""Set in the environment of what DVC and torchrun start."""
+SECONDS_TO_STOP: Final = 60
+"""For the step at work, and a checkpoint."""
+
+stopping: Final = threading.Event()
+"""Whether this process has been told to end, and does so after what must not be cut off."""
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Iterator[Result]:
+    """`map(function, items)` on a pool; at most `ahead` items are taken before their results are asked for.
+
+    So memory does not grow with the stream, which `Executor.map` and `Pool.imap` read whole.
+    """
+    flight: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            flight.append(pool.submit(function, item))
+            if len(flight) >= ahead:
+                yield flight.popleft().result()
+        while flight:
+            yield flight.popleft().result()
+    finally:
+        for future in flight:
+            future.cancel()
+
+
+def end_with_parent() -> None:
+    """For the start of a worker process: it ends when its parent is gone.
+
+    A parent that is killed stops no worker, and a worker of a `ProcessPoolExecutor` waits for work forever.
+    """
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_launcher() -> None:
+    """Under DVC or torchrun, end when the process that started this one is gone.
+
+    A killed `dvc repro` stops no stage, and a killed `torchrun` no worker: they would go on writing. A
+    training that ends by itself with a checkpoint when it is told to (`stopping`) is told, and has
+    SECONDS_TO_STOP.
+    """
+    watched = []
+    child = psutil.Process()
+    while STARTED_BY & child.environ().keys() and (parent := child.parent()):
+        watched.append(parent)
+        child = parent
+
+    def watch() -> None:
+        while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in watched):
+            time.sleep(0.5)
+        if callable(signal.getsignal(signal.SIGTERM)):  # as it has one who would hear that it should end
+            stopping.set()
+        if stopping.is_set():
+            time.sleep(SECONDS_TO_STOP)
+        os._exit(1)
+
+    if watched:
+        threading.Thread(target=watch, daemon=True).start()

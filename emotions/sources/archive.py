@@ -1,0 +1,355 @@
+"""One read-only view of a folder, its zips and the zips in those: nothing is ever unpacked by name.
+
+A zip counts as a folder of its own name, so `raw/outer.zip` holding `aligned.zip` holding `0001_aligned.jpg`
+shows the member `outer.zip/aligned.zip/0001_aligned.jpg`.
+"""
+
+import errno
+import io
+import logging
+import os
+import shutil
+import stat
+import struct
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Final, Self
+
+from pydantic import Field
+
+from emotions.params_file import Group
+
+log = logging.getLogger(__name__)
+
+RATIO_FLOOR: Final = 2**20
+"""Uncompressed bytes up to which no ratio is suspicious."""
+MAX_LINE: Final = 2**20
+"""Bytes of one line of a text file; a row of `fer2013.csv` has about 10,000."""
+MAX_NAME: Final = 200
+"""Bytes of one part of a path; a file name may have 255, and the store puts split and class before it."""
+MAX_ZIPS: Final = 200
+"""Zips of a folder, inner ones included: each stays open, and systems allow from 256 open files."""
+METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Packing methods that are read: zipfile lacks Deflate64, and with LZMA a few bytes can claim gigabytes."""
+
+JUNK: Final = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db"})
+"""What desktops leave behind; such members are not shown."""
+OTHER_ARCHIVES: Final = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+"""What zipfile raises on files that are no zips or are damaged."""
+
+
+class ArchiveError(ValueError):
+    """A folder or zip that is unsafe or damaged; the message names the file, the member and the remedy."""
+
+
+class ArchiveLimits(Group):
+    """Group `data.archive_limits`: beyond these a zip is refused before anything of it is read.
+
+    `members` of one zip; `gib` of all zips together, unpacked; `ratio` of unpacked to packed bytes of one
+    zip; `file_mib` of one file that is read whole: an image, a region map, a manifest.
+    """
+
+    members: int = Field(default=500_000, ge=1)
+    gib: int = Field(default=32, ge=1)
+    ratio: int = Field(default=200, ge=2)
+    file_mib: int = Field(default=256, ge=1)
+
+
+class Archive:
+    """Files under a folder and inside its zips (one within another at most), by sorted posix name.
+
+    Zips stay open until `close`; use it as a context manager. Links in the folder itself are followed, since
+    they are the user's own (DVC makes such); links inside a zip are rejected.
+
+    Raises:
+        ArchiveError: the folder is missing; or a zip is damaged, empty, encrypted, nested too deep or
+            oversized, or has a member that is a link, leaves the archive or occurs twice; or there are more
+            than `MAX_ZIPS`; or a name does not print, is too long, or is another one's in another case or
+            Unicode form. `docs/data/bad_input.md` lists the cases.
+    """
+
+    def __init__(self, folder: Path, limits: ArchiveLimits | None = None) -> None:
+        self.folder = folder
+        self.limits = limits or ArchiveLimits()
+        self._unpacked = 0
+        self._zips = 0
+        self._members: dict[str, Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]] = {}
+        self._handles = ExitStack()
+        if not folder.is_dir():
+            raise ArchiveError(f"{folder}: no such folder; put the source's files there")
+        try:
+            for path in _files_under(folder):
+                name = path.relative_to(folder).as_posix()
+                _check_name(name, folder.as_posix())
+                if _is_zip(name):
+                    self._add_zip(name, path, depth=1)
+                else:
+                    self._add(name, path)
+            self._check_twins()
+        except BaseException:
+            self.close()
+            raise
+        self.names: tuple[str, ...] = tuple(sorted(self._members))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every zip; reading is over."""
+        self._handles.close()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def where(self, name: str) -> str:
+        """A member's name as messages print it, below the folder that the user gave."""
+        return f"{self.folder.as_posix()}/{name}"
+
+    def named(self, basename: str) -> list[str]:
+        """All members with this file name, in any folder."""
+        return [name for name in self.names if PurePosixPath(name).name == basename]
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes.
+
+        Raises:
+            ArchiveError: it is damaged or larger than `limits.file_mib`.
+        """
+        limit = self.limits.file_mib * 2**20
+        with self._open(name) as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise ArchiveError(
+                f"{self.where(name)}: over {limit:,} bytes (data.archive_limits.file_mib); leave it out, or "
+                "raise the limit if you trust it"
+            )
+        return content
+
+    def lines(self, name: str) -> Iterator[str]:
+        """A member's lines, without their ends, streamed as UTF-8, with or without BOM, LF or CRLF.
+
+        Raises:
+            ArchiveError: it is damaged, not UTF-8, or has a line of over `MAX_LINE` bytes.
+        """
+        with self._open(name) as file, io.BufferedReader(file) as buffered:  # type: ignore[type-var]
+            number = 0
+            while raw := buffered.readline(MAX_LINE + 1):
+                number += 1
+                where = f"{self.where(name)}, line {number}"
+                if len(raw) > MAX_LINE:
+                    raise ArchiveError(
+                        f"{where}: over {MAX_LINE:,} bytes, so this is no table; fetch it again"
+                    )
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise ArchiveError(f"{where}: not UTF-8 text ({error}); save it as UTF-8") from error
+                yield line.removesuffix("\n").removesuffix("\r")
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        place = self._members[name]
+        try:
+            with place.open("rb") if isinstance(place, Path) else place[0].open(place[1]) as file:
+                yield file
+        except _UNREADABLE as error:
+            raise ArchiveError(f"{self.where(name)}: cannot be read ({error}); fetch it again") from error
+
+    def _add(self, name: str, place: Path | tuple[zipfile.ZipFile, zipfile.ZipInfo]) -> None:
+        if name in self._members:
+            raise ArchiveError(
+                f"{self.where(name)}: lies there twice, in a zip and in a folder of that name; remove one"
+            )
+        self._members[name] = place
+
+    def _add_zip(self, name: str, file: Path | IO[bytes], depth: int) -> None:
+        where = self.where(name)
+        self._zips += 1
+        if self._zips > MAX_ZIPS:
+            raise ArchiveError(f"{where}: more than {MAX_ZIPS} zips in {self.folder.as_posix()}; unpack them")
+        try:
+            opened = self._handles.enter_context(zipfile.ZipFile(file))
+        except _UNREADABLE as error:
+            raise ArchiveError(
+                f"{where}: not a readable zip ({error}); fetch it again or remove it"
+            ) from error
+        members = _checked_members(opened, where, self.limits)
+        self._unpacked += sum(info.file_size for info in members.values())
+        if self._unpacked > self.limits.gib * 2**30:
+            raise ArchiveError(
+                f"{where}: unpacks, with the zips before it, to {self._unpacked:,} bytes, over "
+                f"data.archive_limits.gib ({self.limits.gib}); raise the limit if you trust it"
+            )
+        for inner, info in members.items():
+            full = f"{name}/{inner}"
+            if not _is_zip(inner):
+                self._add(full, (opened, info))
+            elif depth == 2:
+                raise ArchiveError(f"{self.where(full)}: a zip in a zip in a zip; unpack the outermost one")
+            else:
+                self._add_zip(full, self._spooled(opened, info, full), depth + 1)
+
+    def _check_twins(self) -> None:
+        """Raises ArchiveError where two names would be one file on another system."""
+        seen: dict[str, str] = {}
+        for name in self._members:
+            same = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+            other = seen.setdefault(same, name)
+            if other != name:
+                raise ArchiveError(
+                    f"{self.folder.as_posix()}: {other!a} and {name!a} differ in case or Unicode form only, "
+                    "so they are one file on other systems; rename or remove one"
+                )
+            if same.endswith(OTHER_ARCHIVES):
+                log.warning(f"{self.where(name)} is not opened: of archives only zips are; unpack it")
+
+    def _spooled(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
+        """An inner zip as a nameless temporary file, since reading its directory needs seeking."""
+        spool = self._handles.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        try:
+            with outer.open(info) as source:
+                shutil.copyfileobj(source, spool, 2**20)
+        except _UNREADABLE as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ArchiveError(
+                    f"{self.where(name)}: no space left in {tempfile.gettempdir()} to open a zip in a zip; "
+                    "free some, set TMPDIR, or unpack the outer zip"
+                ) from error
+            raise ArchiveError(f"{self.where(name)}: cannot be read ({error}); fetch it again") from error
+        spool.seek(0)
+        return spool
+
+
+def _check_name(name: str, where: str) -> None:
+    """Raises ArchiveError unless the name prints and each of its parts can name a file."""
+    if not name.isprintable():
+        raise ArchiveError(f"{where}: name {name!r} has characters that do not print; rename it")
+    longest = max(name.split("/"), key=lambda part: len(part.encode()))
+    size = len(longest.encode())
+    if size > MAX_NAME:
+        raise ArchiveError(
+            f"{where}: name {longest[:40]!r}... has {size:,} bytes, over {MAX_NAME}; rename it"
+        )
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def _unreadable(error: OSError) -> None:
+    raise ArchiveError(f"{error.filename}: cannot be listed ({error.strerror}); allow reading it") from error
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """Files below a folder, sorted, links followed.
+
+    Raises:
+        ArchiveError: a link to nowhere, or one that makes the tree endless.
+    """
+    found: list[Path] = []
+    seen: set[Path] = set()
+    for base, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
+        here = Path(base)
+        if here.resolve() in seen:
+            raise ArchiveError(f"{here}: a link back into a folder already read; remove it")
+        seen.add(here.resolve())
+        folders[:] = sorted(set(folders) - JUNK)
+        found += [here / file for file in sorted(set(files) - JUNK)]
+    dangling = next((path for path in found if not path.is_file()), None)
+    if dangling is not None:
+        raise ArchiveError(f"{dangling}: not a regular file, or a link to nowhere; restore or remove it")
+    return found
+
+
+def _checked_members(
+    opened: zipfile.ZipFile, where: str, limits: ArchiveLimits
+) -> dict[str, zipfile.ZipInfo]:
+    """The file members of a zip by posix name, after every one was found safe.
+
+    Raises:
+        ArchiveError: see `Archive`.
+    """
+    infos, size = opened.infolist(), _size(opened)
+    if not infos:
+        raise ArchiveError(f"{where}: an empty zip; fetch it again or remove it")
+    total = sum(info.file_size for info in infos)
+    if len(infos) > limits.members:
+        raise ArchiveError(
+            f"{where}: {len(infos):,} members, over data.archive_limits.members ({limits.members:,}); "
+            "raise the limit if you trust it"
+        )
+    if total > max(RATIO_FLOOR, limits.ratio * size):
+        raise ArchiveError(
+            f"{where}: unpacks to {total:,} bytes, over data.archive_limits.ratio ({limits.ratio}) times its "
+            "size, as bombs do; remove it"
+        )
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        path = _safe_path(info, where)
+        if not 0 <= info.header_offset < size:
+            raise ArchiveError(
+                f"{where}: member {info.orig_filename!r} lies outside the file, a part of which is missing; "
+                "fetch it again"
+            )
+        if info.orig_filename.endswith("/") or JUNK & set(path.parts):
+            continue
+        if not path.parts:
+            raise ArchiveError(f"{where}: member {info.orig_filename!r} has no name; make the zip anew")
+        _check_name(path.as_posix(), where)
+        if path.as_posix() in members:
+            raise ArchiveError(f"{where}: member {info.orig_filename!r} occurs twice; make the zip anew")
+        members[path.as_posix()] = info
+    return members
+
+
+def _size(opened: zipfile.ZipFile) -> int:
+    file = opened.fp
+    if file is None:
+        raise ArchiveError(f"{opened.filename}: already closed")
+    return file.seek(0, io.SEEK_END)
+
+
+def _safe_path(info: zipfile.ZipInfo, where: str) -> PurePosixPath:
+    """The member's path, which stays inside the archive (`orig_filename`: before zipfile mends it)."""
+    name = info.orig_filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
+        raise ArchiveError(f"{where}: member {name!r} points outside the archive; make the zip anew")
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ArchiveError(
+            f"{where}: member {name!r} is a link or a device; make the zip anew with plain files"
+        )
+    if info.flag_bits & 0x1:
+        raise ArchiveError(
+            f"{where}: member {name!r} is encrypted; unpack it with its password, remove the zip"
+        )
+    if info.compress_type not in METHODS:
+        raise ArchiveError(
+            f"{where}: member {name!r} is packed by method {info.compress_type}, only 0 (stored) and 8 "
+            "(deflated) are read; unpack it, remove the zip"
+        )
+    return path

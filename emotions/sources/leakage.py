@@ -1,0 +1,175 @@
+"""Images of one split that are, or show, what another split holds: identical, near-copies, or the same
+person.
+
+A near-copy is the same photograph after another crop, compression, brightness, lettering or mirroring: its
+perceptual hash (pHash, Zauner 2010, as the ImageHash library computes it) is close, and its pixels agree once
+the two are laid over each other.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import faiss
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from emotions.data.manifest import Row
+
+HASH_DISTANCE: Final = 10
+"""Bits of 64 by which the hashes of near-copies may differ."""
+CORRELATION: Final = 0.92
+"""Least correlation of the pixels of near-copies, laid over each other; `docs/results.md` has how it was
+chosen."""
+SIDE: Final = 48
+"""Pixels to which images are brought for that."""
+SCALES: Final = (1.0, 0.93, 1.07, 0.87, 1.15)
+WINDOW: Final = 36
+"""Side of the middle part of one image that is looked for in the other; so crops may differ by some
+pixels."""
+
+Kind = Literal["pixel copy", "near copy", "same person"]
+KINDS: Final[tuple[Kind, ...]] = ("pixel copy", "near copy", "same person")
+_KEPT_FIRST: Final = {"test": 0, "val": 1, "train": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`kept` stays, where one of the two has to go; `other` lies in another split, unless they are pixel
+    copies.
+
+    `correlation`: of the pixels, 1 for pixel copies and 0 where the pixels were not compared.
+    """
+
+    kept: Row
+    other: Row
+    kind: Kind
+    correlation: float
+    mirrored: bool = False
+
+
+def rank(row: Row) -> tuple[bool, int, str]:
+    """Lower stays: compound before basic, then test, val, train, then by name."""
+    return (row.role != "compound", _KEPT_FIRST[row.split], row.image)
+
+
+def perceptual_hash(image: Image.Image) -> tuple[int, int]:
+    """64 bits of the image, and of its mirror image."""
+    return tuple(int(str(imagehash.phash(i)), 16) for i in (image, ImageOps.mirror(image)))  # type: ignore[return-value]
+
+
+def grey(image: Image.Image) -> NDArray[np.uint8]:
+    """The image as `near_copies` compares it: uint8 [SIDE, SIDE]."""
+    pixels = np.asarray(image.convert("L"))
+    return cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def pixel_copies(rows: Iterable[Row]) -> list[Pair]:
+    """Each image whose decoded pixels equal those of one of lower rank, with the one of lowest rank."""
+    first: dict[str, Row] = {}
+    pairs = []
+    for row in sorted(rows, key=rank):
+        kept = first.setdefault(row.pixels, row)
+        if kept is not row:
+            pairs.append(Pair(kept, row, "pixel copy", 1.0))
+    return pairs
+
+
+def near_copies(
+    rows: Sequence[Row], hashes: Sequence[tuple[int, int]], read: Callable[[Row], NDArray[np.uint8]]
+) -> list[Pair]:
+    """All pairs of near-copies in different splits; in each, the row of lower rank is `kept`.
+
+    Every pair of hashes is compared: at 50,000 images still faster than an index that misses some
+    (`benchmarks/leakage.py`).
+
+    Args:
+        hashes: `perceptual_hash` of each row. read: a row's image, as `grey` gives it.
+    """
+    pairs = []
+    images: dict[int, NDArray[np.uint8]] = {}
+
+    def image(i: int) -> NDArray[np.uint8]:
+        if i not in images:
+            images[i] = read(rows[i])
+        return images[i]
+
+    for (i, j), mirrored in sorted(_close(rows, hashes).items()):
+        second = image(j)[:, ::-1] if mirrored else image(j)
+        correlation = overlaid_correlation(image(i), np.ascontiguousarray(second))
+        if correlation >= CORRELATION:
+            kept, other = sorted((rows[i], rows[j]), key=rank)
+            pairs.append(Pair(kept, other, "near copy", correlation, mirrored))
+    return sorted(pairs, key=lambda p: (rank(p.other), rank(p.kept)))
+
+
+def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bool]:
+    """Pairs of rows in different splits whose hashes are close -> whether only with one of them mirrored."""
+    if not rows:
+        return {}
+    straight, mirrored = (
+        np.array([h[side] for h in hashes], dtype=">u8").view(np.uint8).reshape(-1, 8) for side in (0, 1)
+    )
+    index = faiss.IndexBinaryFlat(64)
+    index.add(straight)
+    held_out = np.array([i for i, row in enumerate(rows) if row.split != "train"])
+    found: dict[tuple[int, int], bool] = {}
+    for turned, side in ((True, mirrored), (False, straight)):
+        if not len(held_out):
+            break
+        limits, _, neighbours = index.range_search(np.ascontiguousarray(side[held_out]), HASH_DISTANCE + 1)
+        for at, i in enumerate(held_out):
+            for j in neighbours[limits[at] : limits[at + 1]]:
+                if rows[i].split != rows[j].split and rows[i].pixels != rows[j].pixels:
+                    found[int(min(i, j)), int(max(i, j))] = turned
+    return found
+
+
+def overlaid_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Highest correlation of the middle of `one`, at some scales, with a place in `other`; grey [SIDE,
+    SIDE]."""
+    best = -1.0
+    for scale in SCALES:
+        side = round(SIDE * scale)
+        resized = cv2.resize(
+            one, (side, side), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+        edge = (side - WINDOW) // 2
+        middle = resized[edge : edge + WINDOW, edge : edge + WINDOW]
+        best = max(best, float(cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED).max()))
+    return best
+
+
+def same_persons(rows: Sequence[Row]) -> list[Pair]:
+    """Images of a person (`group`) who is also in a split of lower rank, each with one of that split."""
+    by_person = defaultdict(list)
+    for row in rows:
+        if row.group:
+            by_person[row.group].append(row)
+    pairs = []
+    for person in by_person.values():
+        first = min(person, key=rank)
+        pairs += [Pair(first, row, "same person", 0.0) for row in person if row.split != first.split]
+    return sorted(pairs, key=lambda p: rank(p.other))
+
+
+def drop(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[list[Row], list[Pair]]:
+    """Leave out as few rows as it takes, those of higher rank: the rows kept, and one pair for each left out.
+
+    A row stays as long as no partner of lower rank stays.
+    """
+    partners = defaultdict(list)
+    for pair in pairs:
+        partners[pair.other.image].append(pair)
+    gone: set[str] = set()
+    used = []
+    for row in sorted(rows, key=rank):
+        reason = next((p for p in partners[row.image] if p.kept.image not in gone), None)
+        if reason is not None:
+            gone.add(row.image)
+            used.append(reason)
+    return [row for row in rows if row.image not in gone], used

@@ -1,0 +1,214 @@
+"""RAF-CE as its authors ship it: label files beside aligned (or original) faces; compound classes only."""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from emotions.data.manifest import shares_text
+from emotions.sources.archive import Archive, ArchiveLimits
+from emotions.sources.reading import first_ten, lazily, only_file, open_archive, required_file, with_image
+from emotions.sources.sample import Sample, SourceError
+from emotions.taxonomy import COMPOUND, ClassSet, parse_units
+
+log = logging.getLogger(__name__)
+
+EMOTIONS: Final = "RAFCE_emolabel.txt"
+PARTITION: Final = "RAFCE_partition.txt"
+UNITS: Final = "RAFCE_AUlabel.txt"
+SHARES: Final = "distribution.txt"
+
+SPLIT_OF_PARTITION: Final = {"0": "train", "1": "test", "2": "val"}
+"""RAF-CE's partition numbers; 1 is the test split."""
+
+_ROW = re.compile(r"(\d{4,})\.jpg[ \t]+(\S.*)")
+_ALIGNED = re.compile(r"(\d{4,})_aligned\.jpg")
+_ORIGINAL = re.compile(r"(\d{4,})\.jpg")
+
+Value = TypeVar("Value")
+
+
+class RafceParams(BaseModel):
+    """RAF-CE has no knobs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read(
+    folder: Path, classes: ClassSet, params: RafceParams, limits: ArchiveLimits | None = None
+) -> tuple[int, Iterator[Sample]]:
+    """All faces of RAF-CE in the order of their ids: how many, and the samples, read one at a time.
+
+    All 14 classes are yielded whatever `classes` says. Aligned faces are used where there is any, else
+    original ones; a listed face that is not there is a sample with a fault.
+
+    Raises:
+        SourceError: a label file is missing, has a row that does not parse or contradicts another, or lists
+        an
+            image that another lacks; or there are no images.
+    """
+    with open_archive(folder, limits) as archive:
+        kind, members = _images(archive)
+        listed = _listed(archive)
+        _warn_unlisted(archive, kind, members, listed=listed)
+
+    def filled(sample: Sample) -> Sample:
+        member = members.get(sample.source_id)
+        if member is None:
+            place = (
+                f"{kind}/{sample.source_id}.jpg"
+                if kind == "original"
+                else f"{kind}/{sample.source_id}_aligned.jpg"
+            )
+            return replace(sample, place=archive.where(place), fault="missing")
+        return with_image(sample, archive, member)
+
+    return len(listed), lazily(archive, map(filled, listed))
+
+
+def parse_emotion(token: str) -> str:
+    """Class of an id in `RAFCE_emolabel.txt`: `5` -> `Sadly_Disgusted`.
+
+    Raises:
+        ValueError: not an id of 0 to 13.
+    """
+    if not re.fullmatch(r"\d{1,2}", token, re.ASCII) or int(token) >= len(COMPOUND):
+        raise ValueError(f"emotion {token!r} is no id of 0 to {len(COMPOUND) - 1}")
+    return COMPOUND[int(token)]
+
+
+def parse_split(token: str) -> str:
+    """Split of a number in `RAFCE_partition.txt`: 0 train, 1 test, 2 val.
+
+    Raises:
+        ValueError: any other.
+    """
+    if token not in SPLIT_OF_PARTITION:
+        raise ValueError(f"partition {token!r} is none of 0 (train), 1 (test), 2 (validation)")
+    return SPLIT_OF_PARTITION[token]
+
+
+def parse_shares(token: str) -> str:
+    """Soft label as the manifest has it: six numbers, scaled to a sum of 1.
+
+    Raises:
+        ValueError: not six numbers from 0 up, or all of them 0.
+    """
+    return shares_text(float(number) for number in token.split())
+
+
+def parse_rows(lines: Iterable[str], name: str, parse: Callable[[str], Value]) -> dict[str, Value]:
+    """A label file of lines `0001.jpg <token>` as `{"0001": value}`; a row may repeat with the same value.
+
+    Raises:
+        SourceError: a line does not parse, or gives an image a second value; it names `name` and the line.
+    """
+    rows: dict[str, Value] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}: {line!r}"
+        match = _ROW.fullmatch(line.strip())
+        if match is None:
+            raise SourceError(
+                f"{where}: expected '0001.jpg <value>'; restore the line from the authors' file"
+            )
+        try:
+            value = parse(match[2])
+        except ValueError as error:
+            raise SourceError(f"{where}: {error}; restore the line from the authors' file") from error
+        if rows.setdefault(match[1], value) != value:
+            raise SourceError(
+                f"{where}: an earlier line gives this image {rows[match[1]]!r}; keep one of the two"
+            )
+    if not rows:
+        raise SourceError(f"{name}: has no rows; fetch it again")
+    return rows
+
+
+def _listed(archive: Archive) -> list[Sample]:
+    """What the label files say of every image, in the order of the ids."""
+    emotions = _label_file(archive, required_file(archive, EMOTIONS), parse_emotion)
+    splits = _label_file(archive, required_file(archive, PARTITION), parse_split)
+    _same_images(archive, EMOTIONS, emotions, other=PARTITION, others=splits)
+    optional: list[dict[str, str]] = []
+    for name, parse in ((UNITS, parse_units), (SHARES, parse_shares)):
+        file = only_file(archive, name)
+        optional.append({} if file is None else _label_file(archive, file, parse))
+        if file is not None:
+            _same_images(archive, EMOTIONS, emotions, other=name, others=optional[-1])
+    units, shares = optional
+    return [
+        Sample(
+            i,
+            emotions[i],
+            "compound",
+            splits[i],
+            b"",
+            action_units=units.get(i, ""),
+            shares=shares.get(i, ""),
+        )
+        for i in sorted(emotions)
+    ]
+
+
+def _label_file(archive: Archive, name: str, parse: Callable[[str], Value]) -> dict[str, Value]:
+    return parse_rows(archive.lines(name), archive.where(name), parse)
+
+
+def _same_images(
+    archive: Archive, one: str, rows: Mapping[str, object], *, other: str, others: Mapping[str, object]
+) -> None:
+    """Raises SourceError where one label file lists an image that the other lacks."""
+    for has, lacks, images in ((one, other, rows.keys() - others), (other, one, others.keys() - rows)):
+        if images:
+            file = required_file(archive, has)
+            lines = enumerate(archive.lines(file), start=1)
+            number, text = next((n, line) for n, line in lines if line.strip().split(".jpg")[0] in images)
+            names = first_ten([f"{i}.jpg" for i in sorted(images)])
+            raise SourceError(
+                f"{archive.where(file)}, line {number}: {text!r}: {lacks} lacks this image; {has} lists "
+                f"images that {lacks} lacks: {names}; fetch both again"
+            )
+
+
+def _images(archive: Archive) -> tuple[str, dict[str, str]]:
+    """`aligned` or `original`, and the member of each of these images by id.
+
+    Raises:
+        SourceError: there are none, or one lies there twice.
+    """
+    kind, found = "aligned", _by_id(archive, _ALIGNED, archive.names)
+    if not found:
+        kind, found = "original", _by_id(archive, _ORIGINAL, filter(_in_original, archive.names))
+    if not found:
+        raise SourceError(
+            f"{archive.folder}: no images; put aligned/0001_aligned.jpg ... (or aligned.zip), "
+            "or else original/0001.jpg ..., beside the label files"
+        )
+    return kind, found
+
+
+def _warn_unlisted(
+    archive: Archive, kind: str, members: Mapping[str, str], *, listed: Sequence[Sample]
+) -> None:
+    unlisted = members.keys() - {sample.source_id for sample in listed}
+    if unlisted:
+        log.warning("%s: %d %s images have no label and are left out", archive.folder, len(unlisted), kind)
+
+
+def _in_original(name: str) -> bool:
+    return bool({"original", "original.zip"} & set(PurePosixPath(name).parts[:-1]))
+
+
+def _by_id(archive: Archive, pattern: re.Pattern[str], names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        match = pattern.fullmatch(PurePosixPath(name).name)
+        if match and found.setdefault(match[1], name) != name:
+            raise SourceError(f"{archive.folder}: {found[match[1]]} and {name} are one image; keep one copy")
+    return found

@@ -1,0 +1,1 @@
+"""What a run may set, the loop, and what the loop is made of."""

@@ -1,0 +1,97 @@
+"""Going on where a training was interrupted: what of it is in a checkpoint, and how it is put back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from emotions.training.checkpoints import Checkpoints
+
+State = Mapping[str, Any]
+"""Content of a checkpoint: tensors and plain values."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the training history. Losses are mean cross-entropies; accuracies are on clean images in
+    eval mode."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_f1: float
+
+
+@dataclass
+class TrainingState:
+    """How far a training is: the whole epochs so far, and in the one at work the steps and their losses' sum.
+
+    `selected`: weights of the best epoch so far.
+    """
+
+    history: list[Epoch]
+    selected: dict[str, torch.Tensor] | None = None
+    steps: int = 0
+    loss: float = 0.0
+
+    @property
+    def best(self) -> Epoch:
+        """The earliest epoch of the highest validation accuracy."""
+        return max(self.history, key=lambda epoch: epoch.val_accuracy)
+
+
+def newest(checkpoints: Checkpoints | None, accelerator: Accelerator) -> State | None:
+    """The newest checkpoint that can be read, the same in all processes; None where there is none."""
+    found = [checkpoints.newest() if checkpoints and accelerator.is_main_process else None]
+    if accelerator.num_processes > 1:  # the others may be on machines that do not see the folder
+        broadcast_object_list(found)
+    return found[0]
+
+
+def restore(state: State, model: nn.Module, optimizer: Optimizer, *, average: AveragedModel | None) -> None:
+    """Give network, optimizer and averaged weights, before accelerate wraps them, what the checkpoint has."""
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if average is not None:
+        average.load_state_dict(state["average"])
+
+
+def reached(state: State | None, scaler: Any) -> TrainingState:
+    """How far the training of a checkpoint was; `scaler`: accelerate's for float16, which goes on, too."""
+    if state is None:
+        return TrainingState([])
+    if scaler is not None:
+        scaler.load_state_dict(state["scaler"])
+    history = [Epoch(**epoch) for epoch in state["history"]]
+    return TrainingState(history, state["selected"], state["steps"], state["loss"])
+
+
+def kept(
+    so_far: TrainingState,
+    model: nn.Module,
+    optimizer: Any,
+    *,
+    average: AveragedModel | None,
+    scaler: Any,
+) -> dict[str, Any]:
+    """What a checkpoint has to hold for `restore` and `reached`."""
+    just_selected = average is None and so_far.steps == 0 and so_far.best is so_far.history[-1]
+    return {
+        # The same tensors twice are stored once.
+        "model": so_far.selected if just_selected else model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": average.state_dict() if average is not None else {},
+        "scaler": scaler.state_dict() if scaler is not None else {},
+        "history": [asdict(epoch) for epoch in so_far.history],
+        "selected": so_far.selected,
+        "steps": so_far.steps,
+        "loss": so_far.loss,
+    }

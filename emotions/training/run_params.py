@@ -1,0 +1,75 @@
+"""What a run may set, and what all runs share: the groups `train` and `runs` of params.yaml."""
+
+import math
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from emotions.inference import InferenceParams, TrainedParams
+from emotions.model import resnet
+from emotions.params_file import Group
+from emotions.training.augment import Augmentation
+
+
+class OptimisationParams(InferenceParams):
+    """The keys of `train` that every training needs, pretraining too.
+
+    `batch_size`: images a step, of all processes together.
+    """
+
+    batch_size: int = Field(ge=2)
+    optimizer: Literal["adam", "adamw", "sgd"]
+    weight_decay: float = Field(ge=0)
+
+
+class TrainParams(OptimisationParams, TrainedParams):
+    """The whole group `train`: what all runs share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: int = Field(ge=1)
+
+
+class LearningRates(Group):
+    """Learning rates of the body (stem and layers 1-4) and of the head; `decay`: of each part of the body,
+    relative to the part after it (`emotions.model.resnet.parameter_groups`)."""
+
+    body: float = Field(gt=0)
+    head: float = Field(gt=0)
+    decay: float = Field(default=1.0, gt=0, le=1)
+
+
+class RunParams(Group):
+    """What makes one training regime different from the others. The keys with a default may be left out.
+
+    `epochs`: in place of `train.epochs`. `schedule`: of the learning rates after a linear rise over
+    `warmup_epochs`; `cosine` falls to zero by the last step (Loshchilov and Hutter 2017, arXiv 1608.03983).
+    `ema_decay`: an exponential moving average of the weights, updated after each step, is what is scored and
+    kept; 0 = the weights themselves. `logit_adjustment`: times the logarithm of the classes' shares that is
+    added to the logits in the loss, so that rare classes count (Menon et al. 2021, arXiv 2007.07314).
+    `label_smoothing`: share of the target spread evenly (Szegedy et al. 2016, arXiv 1512.00567).
+    `soft_labels`: share of the target that is what the votes say (`emotions.training.targets`).
+    """
+
+    title: str
+    trainable_parts: list[resnet.Part] = Field(min_length=1)
+    lr: LearningRates
+    mixup_alpha: float = Field(ge=0)
+    dropout: float = Field(ge=0, lt=1)
+    augmentation: Augmentation
+    epochs: int | None = Field(default=None, ge=1)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    logit_adjustment: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    soft_labels: float = Field(default=0.0, ge=0, le=1)
+
+    def lr_factor(self, step: int, steps_an_epoch: int, epochs: int) -> float:
+        """Learning-rate multiplier at a step, counted from 0 over all epochs."""
+        warm = self.warmup_epochs * steps_an_epoch
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        if self.schedule == "constant":
+            return 1.0
+        return (1 + math.cos(math.pi * (step - warm) / (epochs * steps_an_epoch - warm))) / 2

@@ -1,0 +1,138 @@
+"""A commit of the study in a clean clone, with the data it needs, run again without DVC's memory of runs."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.config import Config
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from dvc.repo.checkout import CheckoutError
+
+from tools.referee.committed import CODE, Side, git, overlap, yaml
+
+
+class CannotVerifyError(Exception):
+    """The study cannot be run again; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A stage of dvc.yaml with every expression resolved; `outs`: path -> whether it lies in DVC's cache."""
+
+    cmd: str | list[str]
+    deps: frozenset[str]
+    params: frozenset[str]
+    outs: dict[str, bool]
+
+
+@contextlib.contextmanager
+def clean_clone(root: Path, commit: str) -> Iterator[Path]:
+    """A clone of the commit that reads this repository's DVC cache, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="verify_", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary).resolve() / "study"
+        git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+        git(folder, "checkout", "--quiet", "--detach", commit)
+        with Repo(str(root)) as repo:
+            cache = repo.cache.local_cache_dir
+        with Config(str(folder / ".dvc"), validate=False).edit("local") as config:
+            config["cache"] = {"dir": cache, "type": ["copy"]}
+            config["core"] = {"site_cache_dir": str(folder.parent / "site"), "analytics": False}
+        yield folder
+
+
+def declared_stages(folder: Path) -> dict[str, Declared]:
+    """The stages of dvc.yaml, in its order, as DVC resolves them; not those of pipelines beside it."""
+    found = {}
+    with Repo(str(folder)) as repo:
+        for stage in repo.index.stages:
+            if stage.is_data_source or stage.path_in_repo != "dvc.yaml":
+                continue
+            knobs = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            found[stage.name] = Declared(
+                cmd=stage.cmd,
+                deps=frozenset(dep.def_path for dep in stage.deps if dep not in knobs),
+                params=frozenset(key for dep in knobs for key in dep.params),
+                outs={out.def_path: out.use_cache for out in stage.outs},
+            )
+    return found
+
+
+def bring(
+    root: Path, folder: Path, side: Side, *, stages: Mapping[str, Declared], chosen: Sequence[str]
+) -> None:
+    """Put into the clone what git does not hold of the deps of the chosen stages: data tracked with .dvc
+    files, from the cache or the working tree, and outputs of the other stages, from the cache.
+
+    Raises:
+        CannotVerifyError: something is not to be had.
+    """
+    deps = {dep for name in chosen for dep in stages[name].deps if not dep.startswith(CODE)}
+    others = {p: cached for n, stage in stages.items() if n not in chosen for p, cached in stage.outs.items()}
+    with Repo(str(folder)) as repo:
+        for file in sorted(f for f in side.files if f.endswith(".dvc")):
+            data = str(Path(file).parent / yaml(side.read(file))["outs"][0]["path"])
+            if not any(overlap(data, dep) for dep in deps):
+                continue
+            with contextlib.suppress(CheckoutError):
+                repo.checkout([str(folder / file)], force=True)
+                continue
+            here, there = root / data, folder / data
+            without = f"DVC's cache does not have all of {data}, and the working tree has"
+            if not here.exists():
+                raise CannotVerifyError(f"{without} nothing there: `dvc pull {file}`")
+            shutil.rmtree(there, ignore_errors=True)
+            (shutil.copytree if here.is_dir() else shutil.copy2)(here, there)
+            if repo.find_outs_by_path(str(there))[0].changed_checksum():
+                what_to_do = f"`dvc pull {file}`, or, if these files are meant, `dvc add {data}`"
+                raise CannotVerifyError(f"{without} other files than {file} records: {what_to_do}")
+        needed = [p for p, cached in others.items() if cached and any(overlap(p, dep) for dep in deps)]
+        try:
+            if needed:
+                repo.checkout([str(folder / path) for path in needed], force=True)
+        except CheckoutError as error:
+            lacking = ", ".join(os.path.relpath(p, folder) for p in error.target_infos)
+            raise CannotVerifyError(
+                f"{' and '.join(chosen)} reads what DVC's cache does not have: {lacking}; "
+                "verify the whole study, or `dvc pull`"
+            ) from error
+    written = [path for stage in stages.values() for path in stage.outs]
+    for dep in sorted(deps):
+        if not (folder / dep).exists() and not any(overlap(dep, path) for path in written):
+            raise CannotVerifyError(
+                f"the commit does not have {dep}: `dvc add {dep}`, then commit {dep}.dvc and dvc.lock"
+            )
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    """A DVC command in the clone, with what it prints on stderr; Ctrl-C ends all that it started.
+
+    Raises:
+        CannotVerifyError: the command failed.
+    """
+    foreign = {"PYTHONPATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}  # they lead out of the clone
+    environment = {k: v for k, v in os.environ.items() if k not in foreign}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    command = [sys.executable, "-m", "dvc", *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
+    )
+    try:
+        if process.wait():
+            raise CannotVerifyError("a stage failed when run again: its error stands above")
+    except KeyboardInterrupt:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=20)
+            os.killpg(process.pid, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
