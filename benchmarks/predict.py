@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.throughput import span, write_images
+from emotions.attention.cam import MapParams
 from emotions.model.preprocessing import MEAN, STD
 from tools.serve.predictor import Crop, Failure, Predictor
 
@@ -52,8 +53,12 @@ def plain(predictor: Predictor, paths: list[Path], workers: int) -> list[int]:
     return [int(a) for batch in loader for a in predictor.model(batch.to(predictor.device)).argmax(1)]
 
 
+MAPS = MapParams(method="gradcam", min_grid=12)
+"""Those of the default study."""
+
+
 def ours(predictor: Predictor, paths: list[Path], crop: Crop, explain: bool) -> list[int]:
-    predictor.crop, predictor.explain = crop, explain
+    predictor.crop, predictor.maps = crop, MAPS if explain else None
     answers = []
     for found in predictor(paths, BATCH):
         if isinstance(found, Failure):

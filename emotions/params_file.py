@@ -49,15 +49,31 @@ def parse(text: str) -> Any:
     return yaml.load(text, _Yaml12Floats)  # noqa: S506 - a SafeLoader
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The whole file as nested dicts."""
+def groups_of(text: str, name: str) -> dict[str, Any]:
+    """The groups of a params file as nested dicts.
+
+    Raises:
+        ParamsError: not YAML, or no mapping; the message holds `name`.
+    """
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse(text)
     except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+        raise ParamsError(f"{name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ParamsError(f"{path} must hold groups of keys, e.g. `seed: 0`")
+        raise ParamsError(f"{name} must hold groups of keys, e.g. `seed: 0`")
     return content
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The whole file as nested dicts.
+
+    Raises:
+        ParamsError: the file is not there or cannot be used.
+    """
+    try:
+        return groups_of(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path} is not here; run this in the folder of the study") from error
 
 
 def read(path: Path, groups: Mapping[str, Any], **names: str) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def load_split(
 
         _decode(dataset, rows, size, threads=params.threads, title=f"decode {role} {split}", keep=keep)
     else:
-        path = decoded / f"{role}-{split}-{identity}.uint8"
+        path = decoded / f"{role}-{split}-{size}-{identity}.uint8"
         mapping = _mapped(path, dataset, rows, size=size, threads=params.threads)
         pixels = np.frombuffer(mapping, np.uint8).reshape(shape)
     index = {label: i for i, label in enumerate(classes)}
@@ -179,10 +179,10 @@ def _mapped(path: Path, dataset: Path, rows: Sequence[manifest.Row], *, size: in
     """The decoded images as a private map of the file at `path`, which is made where it is missing."""
     bytes_each = 3 * size * size
     path.parent.mkdir(parents=True, exist_ok=True)
-    role, split, _ = path.name.split("-")
-    with FileLock(path.parent / f".{role}-{split}.lock"):  # of several processes one decodes
+    of_one_kind = path.name.rpartition("-")[0]  # role, split and size: the file of another size stays
+    with FileLock(path.parent / f".{of_one_kind}.lock"):  # of several processes one decodes
         if not path.exists() or path.stat().st_size != len(rows) * bytes_each:
-            for other in path.parent.glob(f"{role}-{split}-*.uint8"):
+            for other in path.parent.glob(f"{of_one_kind}-*.uint8"):
                 other.unlink()
             log.info(f"decoding {len(rows)} images into {path}, {len(rows) * bytes_each / 1e9:.1f} GB")
             with outs.new_file(path) as temporary, temporary.open("wb") as file:
@@ -190,7 +190,7 @@ def _mapped(path: Path, dataset: Path, rows: Sequence[manifest.Row], *, size: in
                 def keep(index: int, image: np.ndarray) -> None:
                     os.pwrite(file.fileno(), image.tobytes(), index * bytes_each)
 
-                _decode(dataset, rows, size, threads=threads, title=f"decode {role} {split}", keep=keep)
+                _decode(dataset, rows, size, threads=threads, title=f"decode {of_one_kind}", keep=keep)
         with path.open("rb") as whole:
             mapping = mmap.mmap(whole.fileno(), 0, access=mmap.ACCESS_COPY)
     mapping.madvise(mmap.MADV_RANDOM)

@@ -202,7 +202,10 @@ def _class_rank(study: Study, entry: Entry) -> Decided:
 
 
 def _recall_zero(study: Study, entry: Entry) -> Decided:
-    """Whether no image of a class is recognised, on test."""
+    """Whether a class is never recognised, on test: the upper limit of its recall is below the threshold.
+
+    One image recognised contradicts it; none recognised of a few images is no evidence.
+    """
     scores = {n: r["selected"]["test"] for n, r in study.runs.items()}
     if not all(s["per_class"].get(entry.emotion, {}).get("support") for s in scores.values()):
         return said("measured-no-image"), NOT_TESTABLE
@@ -216,8 +219,12 @@ def _recall_zero(study: Study, entry: Entry) -> Decided:
         )
         for name, s in scores.items()
     ]
-    zero = [s["per_class"][entry.emotion]["recall"] == 0 for s in scores.values()]
-    return said("measured-fails", list=recalls), _of_all(["supported" if z else "contradicted" for z in zero])
+    limits = [s["recall_intervals"][entry.emotion] for s in scores.values()]
+    outcomes = [
+        "contradicted" if low > 0 else "supported" if high < entry.threshold else "undecided"
+        for low, high in limits
+    ]
+    return said("measured-fails", list=recalls), _of_all(outcomes)
 
 
 def _frequent_share(study: Study, entry: Entry) -> Decided:

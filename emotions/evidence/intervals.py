@@ -5,6 +5,7 @@ made and are the same for every network, so they are no part of what chance does
 use was decided by simulation: `python -m benchmarks.coverage` compares eleven.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from emotions.params_file import Group
 Z: Final = float(norm.ppf(0.975))
 """Standard errors on either side of an estimate that make 95 %."""
 
+SIMULATED: Final = 1000
+"""Simulated networks behind an interval where resampling cannot tell."""
 BATCH: Final = 50
 """Simulated studies that share their resamples. Their answers are drawn apart, so this only saves time."""
 
@@ -142,23 +145,32 @@ def intervals(
     depends on the images a bin has.
 
     Args:
-        labels, probabilities, classes: as for `scoring.score`.
+        labels, probabilities, classes: as for `metrics.score`.
+
+    Where resampling cannot tell (`bounds`), as of a network that gives one answer to all or is always right,
+    the interval spans the scores of simulated networks that are like it (`answers_alike`); of `brier` it is
+    left out.
 
     Returns:
-        Name of the score -> [low, high]. Left out: scores that `scoring.score` leaves out or has as None, and
-        those of which resampling cannot tell (`bounds`).
+        Name of the score -> [low, high]. Left out: scores that `metrics.score` leaves out or has as None.
     """
     predicted, images = probabilities.argmax(1), len(labels)
     counts = np.bincount(labels, minlength=len(classes))
     weights = np.vstack([np.ones(images), resample(labels, replicates, generator)])
-    recall, f1 = recall_and_f1(weights, labels, predicted, classes=len(classes))
-    values = {"balanced_accuracy": recall[:, counts > 0].mean(1), "macro_f1": f1.mean(1)}
-    if (counts >= metrics.ENOUGH).any():
-        values["macro_f1_ten"] = f1[:, counts >= metrics.ENOUGH].mean(1)
-    overlap = metrics.component_overlap(classes)
-    if overlap is not None:
-        values["component_score"] = weights @ overlap[labels, predicted] / images
+    overlap, enough = metrics.component_overlap(classes), counts >= metrics.ENOUGH
+
+    def of_answers(weights: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
+        recall, f1 = recall_and_f1(weights, labels, answers, classes=len(classes))
+        values = {"balanced_accuracy": recall[..., counts > 0].mean(-1), "macro_f1": f1.mean(-1)}
+        if enough.any():
+            values["macro_f1_ten"] = f1[..., enough].mean(-1)
+        if overlap is not None:
+            values["component_score"] = weights @ overlap[labels, answers].T / images
+        return values
+
+    values = of_answers(weights, predicted)
     values["brier"] = weights @ metrics.squared_errors(labels, probabilities) / images
+    alike: dict[str, np.ndarray] = {}
 
     found = {
         "accuracy": wilson(int((predicted == labels).sum()), images),
@@ -167,6 +179,11 @@ def intervals(
     for name, value in values.items():
         low, high = bounds(value[0], value[1:], top=2.0 if name == "brier" else 1.0)
         found[name] = None if np.isnan(low) else [float(low), float(high)]
+        if np.isnan(low) and name != "brier":
+            alike = alike or of_answers(
+                np.ones((1, images)), answers_alike(labels, predicted, len(classes), generator=generator)
+            )
+            found[name] = spanned(float(value[0]), alike[name])
     return {name: limits for name, limits in found.items() if limits is not None}
 
 
@@ -196,6 +213,25 @@ def draw_answers(
     return (generator.random((studies, len(labels), 1)) >= limits).sum(-1)
 
 
+def answers_alike(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, *, generator: np.random.Generator
+) -> np.ndarray:
+    """Answers of SIMULATED networks that might have given these answers, int [SIMULATED, N]: drawn from the
+    `population` of their confusion matrix.
+
+    Args:
+        labels, predicted: int [N].
+    """
+    chances = population(metrics.confusion(labels, predicted, classes))
+    return draw_answers(chances, labels, SIMULATED, generator=generator)
+
+
+def spanned(estimate: float, simulated: np.ndarray) -> list[float]:
+    """The middle 95 % of simulated scores, widened to hold the estimate."""
+    low, high = np.quantile(simulated, (0.025, 0.975))
+    return [min(float(low), estimate), max(float(high), estimate)]
+
+
 def true_macro_f1(chances: np.ndarray, counts: np.ndarray) -> float:
     """Macro-F1 of a population: answers by true class, `chances` float [C, C], of class `counts` [C]."""
     joint = counts[:, None] / counts.sum() * chances
@@ -214,7 +250,7 @@ def coverage(
 
     The truth is the macro-F1 of `population(confusion)` at the class shares of `confusion`. Each study has
     its class counts, draws its answers from that population and takes the interval that `intervals` takes.
-    Where that is left out it counts as not covering. The standard error is sqrt(c (1 - c) / simulations).
+    The standard error is sqrt(c (1 - c) / simulations).
 
     It falls short of 0.95 where classes are named so rarely that many studies do not see it: there an F1 of 0
     is resampled to 0 every time, and no resampling is wide enough.
@@ -231,6 +267,10 @@ def coverage(
         weights = np.vstack([np.ones(len(labels)), resample(labels, replicates, generator)])
         values = recall_and_f1(weights, labels, studies, classes=classes)[1].mean(-1)
         low, high = bounds(values[:, 0], values[:, 1:])
+        for study in np.flatnonzero(np.isnan(low)):
+            alike = answers_alike(labels, studies[study], classes, generator=generator)
+            f1 = recall_and_f1(np.ones((1, len(labels))), labels, alike, classes=classes)[1]
+            low[study], high[study] = spanned(float(values[study, 0]), f1.mean(-1))
         covered += int(((low <= truth) & (truth <= high)).sum())
     return covered / simulations
 
@@ -317,6 +357,10 @@ def paired_difference(
         recall, f1 = recall_and_f1(weights, truth, answers, classes=classes)
         return np.stack([f1.mean(-1), recall[..., present].mean(-1)])
 
+    def error_alike(answers: np.ndarray, own: np.random.Generator) -> np.ndarray:
+        drawn = answers_alike(labels, answers, classes, generator=own)
+        return scores(np.ones((1, len(labels))), labels, drawn)[..., 0].std(-1, ddof=1)
+
     weights = resample(labels, replicates, generator)
     resampled = scores(weights, labels, first) - scores(weights, labels, second)
     # Both answers to each image in one row: a network weighs its own with 1 - moved, the other's with moved.
@@ -327,7 +371,12 @@ def paired_difference(
     permuted -= scores(np.hstack([moved, 1 - moved]), truth, answers)
     found = {}
     for i, name in enumerate(("macro_f1", "balanced_accuracy")):
-        difference, reach = float(permuted[i, 0]), Z * float(resampled[i].std(ddof=1))
+        difference, error = float(permuted[i, 0]), float(resampled[i].std(ddof=1))
+        if error < 1e-12 and (first != second).any():
+            # Resampling cannot tell: each network is always right, or gives one answer to all.
+            (seed,) = generator.spawn(1)  # the same draws for both: which is first does not matter
+            error = float(np.hypot(*(error_alike(one, copy.deepcopy(seed))[i] for one in (first, second))))
+        reach = Z * error
         # What is equal on paper differs by rounding.
         as_far = int((np.abs(permuted[i, 1:]) >= abs(difference) - 1e-12).sum())
         found[name] = {

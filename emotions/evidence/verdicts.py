@@ -17,6 +17,8 @@ Outcome = Literal["supported", "not supported", "undecided", "not measured"]
 """`undecided`: measured, and too close to call. `not measured`: nothing here could tell."""
 
 VERDICTS: Final = ("overfitting", "underfitting", "under-trained", "catastrophic forgetting", "unstable")
+NO_LOSS: Final = 1e-6
+"""A cross-entropy that counts as none: every answer is right and sure."""
 TREND_EPOCHS: Final = 4
 """Epochs that a trend needs: a line through fewer leaves too few residuals for an interval."""
 
@@ -75,8 +77,8 @@ def measured_of(run: Mapping[str, Any], history: pd.DataFrame, probe: Mapping[st
     (train, val), retention = (run["last"][s] for s in ("train", "val")), probe["retention"]
     measurable = retention and retention["measurable"]
     return Measured(
-        train=(round(train["accuracy"] * train["images"]), train["images"]),
-        val=(round(val["accuracy"] * val["images"]), val["images"]),
+        train=(int(np.trace(train["confusion"])), train["images"]),
+        val=(int(np.trace(val["confusion"])), val["images"]),
         train_curve=history["train_accuracy"].tolist(),
         val_losses=history["val_loss"].tolist(),
         retention=change_of(retention) if measurable else None,
@@ -133,7 +135,7 @@ def _overfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
     low, high = confint_proportions_2indep(
         right, images, val_right, val_images, method="newcomb", compare="diff"
     )
-    rise = measured.val_losses[-1] / min(measured.val_losses) - 1
+    rise = measured.val_losses[-1] / max(min(measured.val_losses), NO_LOSS) - 1
     turned = rise >= params.val_loss_rise
     outcome: Outcome = "undecided"
     if low > 0 and (gap >= params.overfitting_gap or turned):

@@ -363,11 +363,8 @@ def environment(say: Wording) -> jinja2.Environment:
         return say.decimal(p, 4) if p >= 0.0001 else f"&lt; {say.decimal(0.0001, 4)}"
 
     def interval(value: float, limits: list[float] | None, digits: int) -> str:
-        shown = [signed(number, digits) for number in (value, *(limits or ()))]
+        shown = [say.decimal(number, digits) for number in (value, *(limits or ()))]
         return say("ci", value=shown[0], low=shown[1], high=shown[2]) if limits else shown[0]
-
-    def signed(number: float, digits: int) -> str:
-        return say.decimal(number, digits).replace("-", "\u2212")
 
     found.filters |= {
         "percent": say.percent,

@@ -14,6 +14,7 @@ from emotions.evidence.messages import Said
 Language = Literal["en", "fr"]
 LANGUAGES: Final = get_args(Language)
 TEMPLATES: Final = Path(__file__).parent / "templates"
+MINUS: Final = "\u2212"
 NARROW: Final = "\u202f"
 """No-break space, narrow: what French sets before `%`, `;`, `!`, `?` and inside its quotation marks."""
 
@@ -43,9 +44,11 @@ class Wording:
         return NARROW + "%" if self.language == "fr" else "%"
 
     def decimal(self, number: float, digits: int) -> str:
-        """`0.447` with `digits` decimals: `0.447`, `0,447`; thousands are set apart; never `-0.0`."""
+        """`0.447` with `digits` decimals: `0.447`, `0,447`; thousands are set apart, negative numbers have a
+        minus sign (U+2212); never `-0.0`."""
         rounded = round(round(number, 6), digits) + 0.0
-        return format_decimal(rounded, "#,##0." + digits * "0" if digits else "#,##0", self.language)
+        text = format_decimal(rounded, "#,##0." + digits * "0" if digits else "#,##0", self.language)
+        return text.replace("-", MINUS)
 
     def percent(self, fraction: float) -> str:
         """A fraction in percent with one decimal, without its sign."""
@@ -54,7 +57,7 @@ class Wording:
     def change(self, fraction: float) -> str:
         """A difference of fractions in points, always with its sign."""
         text = self.percent(fraction)
-        return text.replace("-", "\u2212") if text.startswith("-") else f"+{text}"
+        return text if text.startswith(MINUS) else f"+{text}"
 
     def known(self, text: str) -> str:
         """A title from params.yaml as the language says it where the catalogue knows it, else as it is."""

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 log = logging.getLogger("emotions")
 
-OWN: Final = {"emotions", "stages", "vlm"}
+OWN: Final = {"emotions", "stages", "vlm", "__main__"}
 """Packages whose errors are raised on purpose: their message is for the person at the terminal."""
 LOG_BYTES: Final = 1_000_000
 """A log of this size is set aside as `<name>.1`, which replaces the one set aside before."""

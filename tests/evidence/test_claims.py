@@ -305,15 +305,25 @@ def test_where_classes_are_equally_frequent_none_is_rare_and_no_three_are_the_mo
     ("right", "verdict"),
     [((0, 0, 0), "supported"), ((1, 1, 1), "contradicted"), ((0, 1, 1), "undecided")],
 )
-def test_total_failure_on_a_class_means_that_no_test_image_is_right(
+def test_total_failure_on_a_class_means_that_its_recall_cannot_be_much_above_zero(
     right: tuple[int, ...], verdict: str
 ) -> None:
+    assert claim(study(runs=failing(right, of=40)), "fails").verdict == verdict
+
+
+def test_no_image_right_of_a_few_is_no_evidence_of_total_failure() -> None:
+    assert claim(study(runs=failing((0, 0, 0), of=1)), "fails").verdict == "undecided"
+    assert claim(study(runs=failing((0, 0, 0), of=34)), "fails").verdict == "undecided"
+    assert claim(study(runs=failing((0, 0, 0), of=35)), "fails").verdict == "supported"
+
+
+def failing(right: tuple[int, ...], of: int) -> dict[str, dict[str, Any]]:
+    """Runs that have so many `of` the test images of the ledger's class right."""
     # The test split of `measured` has the rows of validation in reverse.
-    runs = {
-        f"run{i + 1}": measured(f"run{i + 1}", "T", [[0, 1 - r, r], [0, 3, 0], [6, 0, 0]])
+    return {
+        f"run{i + 1}": measured(f"run{i + 1}", "T", [[0, of - r, r], [0, 3, 0], [6, 0, 0]])
         for i, r in enumerate(right)
     }
-    assert claim(study(runs=runs), "fails").verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -133,17 +133,55 @@ def test_intervals_hold_the_scores_and_stay_within_their_ranges() -> None:
             assert 0 <= low < score[name] < high <= (2 if name == "brier" else 1)
 
 
-def test_what_has_no_score_or_no_spread_has_no_interval() -> None:
+def test_what_has_no_score_has_no_interval() -> None:
     labels = np.repeat(np.arange(3), 4)
     found = intervals.intervals(
         labels, sure(labels, 3), NOT_COMPOUNDS, replicates=100, generator=draws("none")
     )
-    # No class has ten images, the names are no compounds, and every resample of right answers is right.
-    assert set(found) == {"accuracy", "top2_accuracy"}
-    one_answer = intervals.intervals(
-        labels, sure(np.zeros(12, int), 3), NOT_COMPOUNDS, replicates=100, generator=draws("one")
+    # No class has ten images, the names are no compounds, and right answers have one Brier score always.
+    assert set(found) == {"accuracy", "top2_accuracy", "balanced_accuracy", "macro_f1"}
+
+
+@pytest.mark.parametrize("answers", ["all right", "one answer to all"])
+def test_where_resampling_cannot_tell_the_interval_is_that_of_networks_alike(answers: str) -> None:
+    """Every resample of such a network has the same macro-F1, which says nothing of other images."""
+    labels = np.repeat(np.arange(11), COUNTS)
+    predicted = labels if answers == "all right" else np.zeros(len(labels), int)
+    found = intervals.intervals(
+        labels, sure(predicted, 11), CLASSES, replicates=100, generator=draws("alike")
     )
-    assert "macro_f1" not in one_answer
+    for name in ("macro_f1", "balanced_accuracy", "macro_f1_ten", "component_score"):
+        low, high = found[name]
+        assert 0 <= low < high <= 1, name
+        assert high - low < 0.25, name
+
+
+def test_a_network_that_rarely_leaves_its_one_answer_is_covered() -> None:
+    """Truth: 2 % of the answers are right ones beside the one answer; most studies see a handful."""
+    counts = np.full(5, 12)
+    chances = np.zeros((5, 5))
+    chances[:, 0] = 0.98
+    chances += 0.02 * np.eye(5)
+    labels, generator = np.repeat(np.arange(5), counts), draws("rare")
+    truth = intervals.true_macro_f1(chances, counts)
+    covered = constant = 0
+    for study in intervals.draw_answers(chances, labels, 300, generator=generator):
+        limits = intervals.intervals(labels, sure(study, 5), CLASSES[:5], replicates=100, generator=generator)
+        constant += len(np.unique(study)) == 1
+        covered += limits["macro_f1"][0] <= truth <= limits["macro_f1"][1]
+    assert constant > 50, "the case is there"
+    assert covered / 300 > 0.9
+
+
+def test_a_perfect_network_against_one_answer_has_an_interval_with_a_width() -> None:
+    labels = np.repeat(np.arange(11), COUNTS)
+    found = intervals.paired_difference(
+        labels, labels, np.zeros(len(labels), int), classes=11, replicates=199, generator=draws("against")
+    )
+    for name in ("macro_f1", "balanced_accuracy"):
+        low, high = found[name]["interval"]
+        assert low < found[name]["difference"] < high or high == 1
+        assert 0.005 < high - low < 0.3, name
 
 
 def test_intervals_depend_neither_on_the_order_of_the_classes_nor_on_that_of_the_images() -> None:

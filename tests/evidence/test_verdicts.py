@@ -2,13 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emotions import params_file
-from emotions.evidence.verdicts import VERDICTS, Change, DiagnosisParams, Measured, diagnose, trend
+from emotions.evidence.verdicts import (
+    VERDICTS,
+    Change,
+    DiagnosisParams,
+    Measured,
+    diagnose,
+    measured_of,
+    trend,
+)
 
 PARAMS = params_file.read(ROOT / "params.yaml", {"diagnosis": DiagnosisParams})["diagnosis"]
 FLAT = [0.3] * 8
@@ -118,6 +128,27 @@ def test_a_loss_that_turns_up_more_never_takes_back_overfitting(
 
     if with_loss(min(one, other)) == "supported":
         assert with_loss(max(one, other)) == "supported"
+
+
+def test_a_validation_loss_of_zero_divides_nothing() -> None:
+    perfect = diagnose(Measured((400, 400), (250, 250), FLAT, [0.3, 0.0, 0.0]), PARAMS)
+    (found,) = (v for v in perfect if v["name"] == "overfitting")
+    assert found["evidence"]["loss_rise"] == -1 and found["outcome"] != "supported"
+    turned = diagnose(Measured((400, 400), (200, 250), FLAT, [0.3, 0.0, 0.2]), PARAMS)
+    assert turned[0]["evidence"]["loss_rise"] > 1e5 and turned[0]["outcome"] == "supported"
+
+
+def test_counts_are_those_of_the_confusion_matrices() -> None:
+    """An accuracy times the images is rounded twice, and with 3 decimals of 1,000 images wrong."""
+    tables = {"train": [[3, 1], [2, 4]], "val": [[1, 1], [0, 1]]}
+    last = {
+        split: {"confusion": table, "images": int(np.sum(table)), "accuracy": 0.1}
+        for split, table in tables.items()
+    }
+    history = pd.DataFrame({"train_accuracy": [0.7], "val_loss": [1.0]})
+    against = {"difference": 0.0, "interval": [-0.1, 0.1]}
+    found = measured_of({"last": last}, history, {"retention": None, "against_start": against})
+    assert (found.train, found.val) == ((7, 10), (2, 3))
 
 
 def test_a_gap_that_chance_explains_is_no_overfitting() -> None:

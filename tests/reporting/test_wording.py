@@ -93,7 +93,7 @@ def test_english_names_of_classes_are_those_of_the_taxonomy() -> None:
         (0.447, 3, "0.447", "0,447"),
         (12345.678, 0, "12,346", "12\u202f346"),
         (-0.00000001, 1, "0.0", "0,0"),
-        (-2.4, 1, "-2.4", "-2,4"),
+        (-2.4, 1, "\u22122.4", "\u22122,4"),
     ],
 )
 def test_numbers_are_written_as_the_language_does(

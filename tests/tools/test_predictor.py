@@ -14,6 +14,7 @@ from conftest import ROOT, rounding
 from photographs import CLASSES, SIZE, drawn, photograph, picture, write_weights
 from PIL import Image
 
+from emotions.attention.cam import AttentionError, MapParams
 from emotions.data import images
 from emotions.model import resnet, weight_files
 from emotions.model.preprocessing import normalise, to_float
@@ -21,6 +22,8 @@ from emotions.model.weight_files import WeightsError
 from emotions.runtime import outs
 from tools.serve import predict, predictor
 from tools.serve.predictor import MARGIN, Failure, Prediction, Predictor, cut, find
+
+MAPS = MapParams(method="gradcam", min_grid=12)
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +119,25 @@ def test_answers_are_those_of_the_network_on_the_studys_own_pictures(weights: Pa
 
 
 def test_an_overlay_is_the_face_beside_itself_under_its_map(weights: Path, folder: Path) -> None:
-    (one,) = Predictor(weights, explain=True)([folder / "a.png"], batch_size=1)
+    (one,) = Predictor(weights, maps=MAPS)([folder / "a.png"], batch_size=1)
     assert isinstance(one, Prediction)
     left, right = np.hsplit(np.asarray(one.overlay()), 2)
     assert np.array_equal(left, predictor.squared(picture(drawn(0)), SIZE))
     assert not np.array_equal(left, right)
+
+
+def test_maps_are_made_as_params_yaml_says(weights: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("gradcam: {method: layercam, min_grid: 4, examples: 2}\n")
+    asked = predictor.maps_of(tmp_path / "params.yaml")
+    assert asked == MapParams(method="layercam", min_grid=4)
+    heat = []
+    for maps in (MAPS, asked):
+        (one,) = Predictor(weights, maps=maps)([folder / "a.png"], batch_size=1)
+        assert isinstance(one, Prediction) and one.heat is not None
+        heat.append(one.heat)
+    assert not np.array_equal(*heat)
+    with pytest.raises(AttentionError, match=r"gradcam\.min_grid is 999"):
+        Predictor(weights, maps=MapParams(method="gradcam", min_grid=999))
 
 
 def test_memory_and_order_do_not_depend_on_the_number_of_pictures(weights: Path, folder: Path) -> None:

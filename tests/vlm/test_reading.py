@@ -94,6 +94,9 @@ def test_each_reason_occurs_above() -> None:
         ("Answer: Happily surprised\nand more that is cut o", "Happily_Surprised"),
         ('{"reasoning": "sad brows, happy mouth", "emotion": "fearfully angry"}', "Fearfully_Angry"),
         ('{"emotion": broken} happily surprised', "Happily_Surprised"),
+        ("Not only happy but also surprised", "Happily_Surprised"),
+        ("Answer: not just sad, but angry as well", "Sadly_Angry"),
+        ("Not really happy: sad and afraid", "Sadly_Fearful"),
     ],
 )
 def test_the_last_answer_counts_and_denied_emotions_do_not(text: str, label: str) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -185,12 +184,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 def yaml(content: bytes) -> dict[str, Any]:
     """A YAML file as `emotions.params_file` reads params.yaml, in the types of JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "it").write_bytes(content)
-        try:
-            return json.loads(json.dumps(params_file.load(Path(folder) / "it"), default=str))
-        except params_file.ParamsError as error:
-            raise CommittedError(str(error).replace(f"{folder}/", "")) from error
+    try:
+        return json.loads(json.dumps(params_file.groups_of(content.decode(), "it"), default=str))
+    except params_file.ParamsError as error:
+        raise CommittedError(str(error)) from error
 
 
 def md5(content: bytes) -> str:

@@ -18,11 +18,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from emotions.attention.cam import AttentionError
 from emotions.model import weight_files
 from emotions.model.weight_files import WeightsError
+from emotions.params_file import ParamsError
 from emotions.taxonomy import display
 from tools.serve import predict
-from tools.serve.predictor import Failure, Prediction, Predictor
+from tools.serve.predictor import Failure, Prediction, Predictor, maps_of
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -146,10 +148,10 @@ def main() -> int:
             os.environ |= {"GRADIO_TEMP_DIR": folder} | SILENT
             from tools.serve import export
 
-            predictor = Predictor(arguments.model, explain=True)
+            predictor = Predictor(arguments.model, maps=maps_of(Path("params.yaml")))
             weights = weight_files.read_checkpoint(arguments.model)
             serve(page(predictor, export.card(weights, *export.of_these_weights(weights))), arguments.port)
-    except WeightsError as error:
+    except (WeightsError, AttentionError, ParamsError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -20,12 +20,14 @@ from typing import Any, Final
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from emotions.attention.cam import AttentionError
 from emotions.model.weight_files import WeightsError
+from emotions.params_file import ParamsError
 from emotions.plotting import png
 from emotions.runtime import outs
 from emotions.runtime.console import progress
 from emotions.taxonomy import display
-from tools.serve.predictor import Failure, Prediction, Predictor
+from tools.serve.predictor import Failure, Prediction, Predictor, maps_of
 
 SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
 TOP: Final = 3
@@ -118,8 +120,9 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=32)
     arguments = parser.parse_args()
     try:
-        predictor = Predictor(arguments.model, arguments.crop, arguments.explain is not None)
-    except WeightsError as error:
+        maps = maps_of(Path("params.yaml")) if arguments.explain is not None else None
+        predictor = Predictor(arguments.model, arguments.crop, maps)
+    except (WeightsError, AttentionError, ParamsError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     failures: list[Failure] = []

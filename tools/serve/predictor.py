@@ -16,7 +16,9 @@ from PIL import Image, ImageOps
 from pytorch_grad_cam.utils.image import show_cam_on_image
 from torchvision.models import ResNet
 
+from emotions import params_file
 from emotions.attention import cam
+from emotions.attention.cam import MapParams
 from emotions.data import images
 from emotions.data.images import ImageError, ImageLimits
 from emotions.model import resnet, weight_files
@@ -38,8 +40,6 @@ MARGIN: Final = 0.25
 """Of a face's side, that its crop has around it: the detector's square cuts brows and chin."""
 STORED: Final = 224
 """Pixels of the pictures in the study's dataset, from which they are brought to the network's size."""
-MAP: Final = ("gradcam", 12)
-"""Method and least grid of the maps, the study's by docs/attention.md."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,29 @@ class Failure:
     why: str
 
 
+def maps_of(params: Path) -> MapParams:
+    """How the study of a params.yaml makes its maps.
+
+    Raises:
+        ParamsError: the file is not there, or its group `gradcam` is not valid.
+    """
+    return params_file.read(params, {"gradcam": MapParams})["gradcam"]
+
+
 class Predictor:
     """A trained network, ready to be asked.
 
     Args:
-        path: weights as this project writes them. crop: whether faces are cut out of photographs. explain:
-            whether each answer has a map.
+        path: weights as this project writes them. crop: whether faces are cut out of photographs. maps: how
+            the map of each answer is made; None: without maps.
 
     Raises:
         WeightsError: no such weights.
+        AttentionError: no layer has a grid as fine as `maps` asks for, at the size of these weights.
     """
 
     def __init__(
-        self, path: Path, crop: Crop = "auto", explain: bool = False, *, device: str | None = None
+        self, path: Path, crop: Crop = "auto", maps: MapParams | None = None, *, device: str | None = None
     ) -> None:
         weights = weight_files.read_checkpoint(path)
         if "classes" not in weights or "preprocessing" not in weights:
@@ -115,10 +125,12 @@ class Predictor:
             )
         self.classes = tuple(str(c) for c in weights["classes"])
         self.image_size = int(weights["preprocessing"]["image_size"])
-        self.crop, self.explain = crop, explain
+        self.crop, self.maps = crop, maps
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model = resnet.build(len(self.classes), 0.0, seed=0)
         weight_files.load_whole(model, weights["state_dict"], str(path))
+        if maps is not None:
+            cam.choose_cam_layer(self.image_size, maps.min_grid)
         self.model: ResNet = model.to(self.device).eval().requires_grad_(False)
 
     def __call__(
@@ -150,16 +162,15 @@ class Predictor:
             logits = self.model(normalise(to_float(pixels.to(self.device))))
             probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
         heat: list[np.ndarray | None] = [None] * len(faces)
-        if self.explain:
-            method, grid = MAP
-            layer, _ = cam.choose_cam_layer(self.image_size, grid)
+        if self.maps is not None:
+            layer, _ = cam.choose_cam_layer(self.image_size, self.maps.min_grid)
             answers = probabilities.argmax(1).tolist()
             heat = list(
                 cam.heat_maps(
                     self.model,
                     pixels,
                     answers,
-                    method=method,
+                    method=self.maps.method,
                     layer=layer,
                     batch_size=len(faces),
                     device=self.device,

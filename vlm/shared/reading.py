@@ -23,7 +23,11 @@ _WORDS: Final = {
 _EMOTION: Final = re.compile(
     "|".join(rf"\b(?P<{emotion}>(?:{'|'.join(words)})\w*)" for emotion, words in _WORDS.items())
 )
-_NOT: Final = re.compile(r"\b(?:not|no|nor|without|rather than|instead of)\s+(?:\w+ly\s+)?\w+")
+_NOT: Final = re.compile(
+    r"\b(?:not(?!\s+(?:only|just|merely|simply|solely)\b)|no|nor|without|rather than|instead of)"
+    r"\s+(?:\w+ly\s+)?\w+"
+)
+"""A negation and the word that it negates. `not only happy` negates nothing."""
 
 
 def read_class(reply: Reply, classes: Sequence[str]) -> tuple[int | None, str]:
