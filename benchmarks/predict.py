@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.throughput import span, write_images
-from emotions.attention.cam import MapParams
+from emotions.attention.knobs import MapParams
 from emotions.model.preprocessing import MEAN, STD
 from tools.serve.predictor import Crop, Failure, Predictor
 

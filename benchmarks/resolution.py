@@ -24,7 +24,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from emotions.attention import heat_shares
 from emotions.data import dataset
-from emotions.data.dataset import LoadParams
+from emotions.data.knobs import LoadParams
 from emotions.model import preprocessing, resnet
 from emotions.random_streams import numpy_stream
 from emotions.taxonomy import compound_classes

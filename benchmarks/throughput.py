@@ -50,11 +50,11 @@ from emotions.model.resnet import PARTS
 from emotions.runtime import outs
 from emotions.runtime.parallel import cores
 from emotions.sources import synthetic
-from emotions.sources.synthetic import SyntheticParams
+from emotions.sources.knobs import SyntheticParams
 from emotions.taxonomy import compound_classes
 from emotions.training import distributed, loop
 from emotions.training.checkpoints import Checkpoints
-from emotions.training.run_params import OptimisationParams, RunParams
+from emotions.training.knobs import OptimisationParams, RunParams
 
 ROOT = Path(__file__).parent.parent
 CLASSES = compound_classes("rafdb11")

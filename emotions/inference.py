@@ -3,37 +3,18 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from emotions.data.dataset import LoadParams, Split
+from emotions.data.dataset import Split
+from emotions.model.knobs import Precision
 from emotions.model.preprocessing import normalise, to_float
 from emotions.runtime.console import log, progress
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class InferenceError(RuntimeError):
     """A network that cannot be asked on this machine; the message names the knob."""
-
-
-class InferenceParams(LoadParams):
-    """The keys of `train` that scoring images needs; the others are ignored. `threads` decides the
-    rounding."""
-
-    precision: Precision
-
-
-class TrainedParams(InferenceParams):
-    """The keys of `train` that say on which images the runs were trained, beside those for scoring.
-
-    `fraction`: share of each class of the training images (`emotions.data.dataset.stratified`).
-    """
-
-    fraction: float = Field(gt=0, le=1)
 
 
 def default_device() -> torch.device:

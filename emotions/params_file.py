@@ -23,7 +23,12 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _usable_names(names: dict[str, Any]) -> dict[str, Any]:
+def usable_names(names: dict[str, Any]) -> dict[str, Any]:
+    """The blocks of `runs`, if each name can be a file's.
+
+    Raises:
+        ValueError: one that cannot, or no run at all.
+    """
     for name in names:
         if not name.isidentifier():
             raise ValueError(f"{name!r}: a run's name becomes a file name; use letters, digits and _ only")
@@ -40,7 +45,7 @@ _Yaml12Floats.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
-RunTitles = Annotated[dict[str, Any], AfterValidator(_usable_names)]
+RunTitles = Annotated[dict[str, Any], AfterValidator(usable_names)]
 """The `runs` group where only the names and titles of the runs matter."""
 
 

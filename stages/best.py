@@ -6,11 +6,11 @@ Usage: python -m stages.best
 from pathlib import Path
 from typing import Any
 
+from emotions.command import command
 from emotions.evidence import metrics, study
 from emotions.model import weight_files
 from emotions.params_file import RunTitles
 from emotions.runtime import outs
-from emotions.runtime.command import command
 
 PARAMS = {"runs": RunTitles}
 OUT = Path("models/best_resnet50.pth")

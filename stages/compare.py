@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emotions.command import command
 from emotions.data import dataset
 from emotions.evidence import confusion_structure, intervals, metrics
-from emotions.evidence.intervals import UncertaintyParams
+from emotions.evidence.knobs import UncertaintyParams
 from emotions.params_file import RunTitles
 from emotions.random_streams import numpy_stream
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import ClassSet, compound_classes
 
 PARAMS = {"seed": int, "data.classes": ClassSet, "runs": RunTitles, "uncertainty": UncertaintyParams}

@@ -11,27 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
 from torchvision.models import ResNet
 
 from emotions import inference
+from emotions.command import command
 from emotions.data import dataset
 from emotions.evidence import intervals, metrics
-from emotions.evidence.intervals import UncertaintyParams
-from emotions.inference import TrainedParams
+from emotions.evidence.knobs import EvaluateParams, UncertaintyParams
 from emotions.model import weight_files
-from emotions.params_file import Group
+from emotions.model.knobs import TrainedParams
 from emotions.random_streams import numpy_stream
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
-
-
-class EvaluateParams(Group):
-    """`batch_size`: images scored at once; it changes memory and speed, not what is measured."""
-
-    batch_size: int = Field(ge=1)
-
 
 PARAMS = {
     "seed": int,

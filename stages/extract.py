@@ -14,11 +14,11 @@ from typing import Any
 
 from PIL import Image
 
+from emotions.command import command
 from emotions.data import manifest
 from emotions.data.images import decode
 from emotions.data.manifest import Row
 from emotions.runtime import console, outs
-from emotions.runtime.command import command
 from emotions.runtime.parallel import cores, in_order
 from emotions.sources import SOURCES, DataParams, Source, audit, contact_sheet, leakage
 from emotions.sources.audit import Dropped, Picture

@@ -16,14 +16,15 @@ from torchvision.models import ResNet
 
 from emotions import inference
 from emotions.attention import cam, faithfulness, heat_shares, landmarks, reliance
+from emotions.attention.knobs import FaithfulnessParams, MapParams, choose_cam_layer
 from emotions.attention.landmarks import Located
+from emotions.command import command
 from emotions.data import dataset
 from emotions.data.dataset import Split
-from emotions.inference import TrainedParams
 from emotions.model import weight_files
+from emotions.model.knobs import TrainedParams
 from emotions.random_streams import numpy_stream
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import ClassSet, compound_classes
 
 PARAMS = {
@@ -31,8 +32,8 @@ PARAMS = {
     "data.classes": ClassSet,
     "train": TrainedParams,
     "runs.{run}.title": str,
-    "gradcam": cam.MapParams,
-    "faithfulness": faithfulness.FaithfulnessParams,
+    "gradcam": MapParams,
+    "faithfulness": FaithfulnessParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
@@ -69,7 +70,7 @@ def main(values: dict[str, Any], name: str) -> None:
     images = val.take(torch.arange(len(val)))
     scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
     answers = scored.loc[[row.image for row in val.rows], "predicted"].map(classes.index).tolist()
-    layer, grid = cam.choose_cam_layer(train.image_size, values["gradcam"].min_grid)
+    layer, grid = choose_cam_layer(train.image_size, values["gradcam"].min_grid)
     method = values["gradcam"].method
     heat = cam.heat_maps(
         model,

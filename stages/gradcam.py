@@ -12,18 +12,19 @@ from torch import arange, tensor
 
 from emotions import inference
 from emotions.attention import cam, gallery, heat_shares, landmarks
+from emotions.attention.knobs import GradcamParams, choose_cam_layer
+from emotions.command import command
 from emotions.data import dataset
-from emotions.inference import InferenceParams
 from emotions.model import weight_files
+from emotions.model.knobs import InferenceParams
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import ClassSet, compound_classes, display
 
 PARAMS = {
     "data.classes": ClassSet,
     "train": InferenceParams,
     "runs.{run}.title": str,
-    "gradcam": cam.GradcamParams,
+    "gradcam": GradcamParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
@@ -45,7 +46,7 @@ def main(values: dict[str, Any], name: str) -> None:
     predicted = scored["predicted"].map(classes.index).to_numpy()
     labels = val.labels.numpy()
 
-    layer, grid = cam.choose_cam_layer(train.image_size, gradcam.min_grid)
+    layer, grid = choose_cam_layer(train.image_size, gradcam.min_grid)
     heat = cam.heat_maps(
         model,
         val.take(arange(len(val))),

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from emotions.command import command
 from emotions.data import images, manifest
+from emotions.data.knobs import PreprocessParams
 from emotions.data.manifest import Row
 from emotions.runtime import console, outs
-from emotions.runtime.command import command
 from emotions.runtime.parallel import cores, in_order
 
-PARAMS = {"preprocess": images.PreprocessParams}
+PARAMS = {"preprocess": PreprocessParams}
 EXTRACTED = Path("data/extracted")
 OUT = Path("data/dataset_resnet_224.zip")
 

@@ -9,35 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 
 from emotions import inference
+from emotions.command import command
 from emotions.data import dataset, images
 from emotions.model import resnet, weight_files
-from emotions.params_file import Group
 from emotions.runtime import console, outs
-from emotions.runtime.command import command
 from emotions.taxonomy import BASIC
 from emotions.training import distributed, loop
 from emotions.training.checkpoints import Checkpoints, result_key
+from emotions.training.knobs import LearningRates, OptimisationParams, PretrainedParams, RunParams
 from emotions.training.resume import Epoch
-from emotions.training.run_params import LearningRates, OptimisationParams, RunParams
-
-
-class BasicEmotionsParams(Group):
-    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it
-    out."""
-
-    epochs: int = Field(ge=0)
-    lr: float = Field(gt=0)
-
-
-class PretrainedParams(Group):
-    """`weights`: `none`, `imagenet1k_v1`, `imagenet1k_v2`, or a file name under data/raw/weights/."""
-
-    weights: str
-    basic_emotions: BasicEmotionsParams
-
 
 PARAMS = {"seed": int, "pretrained": PretrainedParams, "train": OptimisationParams}
 DATASET = Path("data/dataset_resnet_224.zip")

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from emotions import inference
+from emotions.command import command
 from emotions.data import dataset, source_task
 from emotions.evidence import intervals, probing
-from emotions.evidence.probing import ProbeParams
-from emotions.inference import InferenceParams
+from emotions.evidence.knobs import ProbeParams
 from emotions.model import resnet, weight_files
+from emotions.model.knobs import InferenceParams
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import SPLITS, ClassSet, compound_classes
 
 PARAMS = {"data.classes": ClassSet, "train": InferenceParams, "probe": ProbeParams}

@@ -6,27 +6,18 @@ Usage: python -m stages.report
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from emotions.data.images import PreprocessParams
+from emotions.command import command
+from emotions.data.knobs import PreprocessParams
 from emotions.evidence.claims import read_claims
+from emotions.evidence.knobs import DiagnosisParams
 from emotions.evidence.study import read
-from emotions.evidence.verdicts import DiagnosisParams
-from emotions.params_file import Group, RunTitles
+from emotions.params_file import RunTitles
 from emotions.reporting import figures, report
-from emotions.reporting.wording import Language, Wording
+from emotions.reporting.knobs import ReportParams
+from emotions.reporting.wording import Wording
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.sources import DataParams
 from emotions.taxonomy import compound_classes
-
-
-class ReportParams(Group):
-    """`title`: headline of the report; `language`: what it is written in, its figures too."""
-
-    title: str = Field(min_length=1)
-    language: Language
-
 
 PARAMS = {
     "seed": int,

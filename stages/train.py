@@ -11,15 +11,15 @@ from typing import Any
 import dvclive
 
 from emotions import inference
+from emotions.command import command
 from emotions.data import dataset
 from emotions.model import resnet, weight_files
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.taxonomy import ClassSet, compound_classes
 from emotions.training import distributed, loop
 from emotions.training.checkpoints import Checkpoints, result_key
+from emotions.training.knobs import RunParams, TrainParams
 from emotions.training.resume import Epoch
-from emotions.training.run_params import RunParams, TrainParams
 
 PARAMS = {"seed": int, "data.classes": ClassSet, "train": TrainParams, "runs.{run}": RunParams}
 DATASET = Path("data/dataset_resnet_224.zip")

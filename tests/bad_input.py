@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from emotions.data import manifest
-from emotions.data.images import ImageLimits
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import Row
 from emotions.sources import ferplus, rafce
-from emotions.sources.archive import ArchiveLimits
+from emotions.sources.knobs import ArchiveLimits
 from tests import rafce_lookalike
 from tests.rafce_lookalike import zipped
 

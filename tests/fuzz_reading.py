@@ -27,10 +27,12 @@ with atheris.instrument_imports(include=["emotions", "zipfile", "PIL"]):
     from PIL import JpegImagePlugin, MpoImagePlugin, PngImagePlugin  # noqa: F401
 
     from emotions.data import manifest
-    from emotions.data.images import ImageError, ImageLimits, decode, inspect, to_square
+    from emotions.data.images import ImageError, decode, inspect, to_square
+    from emotions.data.knobs import ImageLimits
     from emotions.data.manifest import ManifestError
-    from emotions.sources.archive import Archive, ArchiveError, ArchiveLimits
+    from emotions.sources.archive import Archive, ArchiveError
     from emotions.sources.ferplus import png_of
+    from emotions.sources.knobs import ArchiveLimits
     from emotions.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
     from emotions.sources.sample import SourceError
     from emotions.taxonomy import parse_units

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 
-from emotions.data.images import PreprocessParams
+from emotions.data.knobs import PreprocessParams
 from emotions.evidence import intervals, metrics
 from emotions.evidence.claims import read_claims
+from emotions.evidence.knobs import DiagnosisParams
 from emotions.evidence.study import Study
-from emotions.evidence.verdicts import Change, DiagnosisParams, Measured, diagnose
+from emotions.evidence.verdicts import Change, Measured, diagnose
+from emotions.reporting.knobs import ReportParams
 from emotions.sources import DataParams
 from emotions.sources.audit import REASONS
 from emotions.sources.leakage import KINDS
-from stages.report import ReportParams
 
 CLASSES = ("Happily_Surprised", "Sadly_Angry", "Angrily_Disgusted")
 CONFUSION = [[4, 1, 1], [2, 1, 0], [1, 0, 0]]

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emotions.data import manifest
-from emotions.data.images import ImageError, ImageLimits, decode, inspect
+from emotions.data.images import ImageError, decode, inspect
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import LABELS, ManifestError
 from emotions.sources import SOURCES, audit
-from emotions.sources.archive import MAX_NAME, Archive, ArchiveError, ArchiveLimits
+from emotions.sources.archive import MAX_NAME, Archive, ArchiveError
 from emotions.sources.audit import Dropped, Picture
 from emotions.sources.ferplus import SIDE, png_of
+from emotions.sources.knobs import ArchiveLimits
 from emotions.sources.rafce import parse_emotion, parse_rows, parse_shares, parse_split
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import SIX, SPLITS, parse_units

@@ -11,13 +11,15 @@ import pytest
 import torch
 from rafce_lookalike import build
 
-from emotions.data import images, manifest
-from emotions.data.dataset import LoadParams, load_split
+from emotions.data import manifest
+from emotions.data.dataset import load_split
+from emotions.data.knobs import ImageLimits, LoadParams
 from emotions.evidence import confusion_structure, metrics
 from emotions.model import weight_files
 from emotions.reporting import report
 from emotions.runtime import outs
 from emotions.sources import audit, imagefolder, rafce
+from emotions.sources.knobs import ImagefolderParams, RafceParams
 from emotions.taxonomy import COMPOUND, compound_classes
 from stages.evaluate import confusion_csv, numbered
 
@@ -45,20 +47,20 @@ def test_ids_folders_tensors_and_the_dataset_read_back_agree(tmp_path: Path, cla
     label_file = next((tmp_path / "raw").rglob("RAFCE_emolabel.txt")).read_text()
     official = {line.split(".")[0]: OFFICIAL[int(line.split()[1])] for line in label_file.splitlines()}
 
-    _, samples = rafce.read(tmp_path / "raw", classes, rafce.RafceParams())  # type: ignore[arg-type]
+    _, samples = rafce.read(tmp_path / "raw", classes, RafceParams())  # type: ignore[arg-type]
     rows = []
     dataset = tmp_path / "back" / "dataset_resnet_224.zip"
     dataset.parent.mkdir()
     with zipfile.ZipFile(dataset, "w") as archive:
         for sample in samples:
-            picture = audit.identify(sample, images.ImageLimits())
+            picture = audit.identify(sample, ImageLimits())
             assert isinstance(picture, audit.Picture)
             for name, content in picture.files.items():
                 outs.add_to_zip(archive, name, content)
             rows.append(picture.row)
         outs.add_to_zip(archive, manifest.FILE_NAME, manifest.write(rows).encode())
 
-    _, back = imagefolder.read(dataset.parent, classes, imagefolder.ImagefolderParams())  # type: ignore[arg-type]
+    _, back = imagefolder.read(dataset.parent, classes, ImagefolderParams())  # type: ignore[arg-type]
     read_back = {s.source_id: s.label for s in back}
     split = load_split(
         dataset,

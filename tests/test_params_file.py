@@ -7,10 +7,10 @@ import pytest
 from pydantic import Field
 
 from emotions import params_file
-from emotions.inference import InferenceParams
+from emotions.model.knobs import InferenceParams
 from emotions.params_file import Group, ParamsError, RunTitles
 from emotions.taxonomy import ClassSet
-from emotions.training.run_params import OptimisationParams, RunParams, TrainParams
+from emotions.training.knobs import OptimisationParams, RunParams, TrainParams
 
 TEXT = """
 seed: 3

@@ -16,8 +16,8 @@ from emotions.model.resnet import PARTS, DropoutLinear
 from emotions.runtime import outs
 from emotions.training import distributed, loop
 from emotions.training.checkpoints import Checkpoints
+from emotions.training.knobs import OptimisationParams, RunParams
 from emotions.training.loop import Fitted
-from emotions.training.run_params import OptimisationParams, RunParams
 
 CPU = torch.device("cpu")
 CLASSES = ("Sadly_Fearful", "Sadly_Angry", "Sadly_Surprised")

@@ -12,8 +12,7 @@ from torch.nn import functional
 from emotions import inference, params_file
 from emotions.model import resnet
 from emotions.sources import DataParams
-from emotions.training.run_params import RunParams, TrainParams
-from stages.pretrain import PretrainedParams
+from emotions.training.knobs import PretrainedParams, RunParams, TrainParams
 
 KNOBS: Final = {
     "data": DataParams,

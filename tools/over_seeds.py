@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from emotions.evidence.intervals import holm, mean_interval
-from emotions.evidence.verdicts import DiagnosisParams, unstable
+from emotions.evidence.knobs import DiagnosisParams
+from emotions.evidence.verdicts import unstable
 from emotions.plotting import plt, png
 from emotions.reporting.figures import COLOURS, MARKERS
 

@@ -28,7 +28,7 @@ import pandas as pd
 import psutil
 
 from emotions import params_file
-from emotions.evidence.verdicts import DiagnosisParams
+from emotions.evidence.knobs import DiagnosisParams
 from emotions.runtime import outs
 from emotions.taxonomy import SPLITS
 from tools import over_seeds

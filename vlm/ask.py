@@ -15,11 +15,11 @@ from PIL import Image
 from pydantic import Field
 
 from emotions import inference
+from emotions.command import command
 from emotions.data import dataset, images, manifest
 from emotions.params_file import Group
 from emotions.random_streams import stream_seed
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.runtime.console import log, progress, show
 from emotions.taxonomy import ACTION_UNITS, ClassSet, compound_classes, display
 from vlm.shared import asking, conversation, examples

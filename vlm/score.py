@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from emotions.command import command
 from emotions.data import dataset
 from emotions.evidence import intervals, metrics, study
-from emotions.evidence.intervals import UncertaintyParams
+from emotions.evidence.knobs import UncertaintyParams
 from emotions.params_file import RunTitles
 from emotions.random_streams import numpy_stream
 from emotions.reporting import figures
-from emotions.reporting.wording import Language, Wording
+from emotions.reporting.knobs import Language
+from emotions.reporting.wording import Wording
 from emotions.runtime import outs
-from emotions.runtime.command import command
 from emotions.sources import DataParams
 from emotions.taxonomy import compound_classes
 from vlm.shared import report

@@ -2,60 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
 from pytorch_grad_cam import GradCAM, LayerCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torchvision.models import ResNet
 
 from emotions.model.preprocessing import normalise, to_float
-from emotions.params_file import Group
 from emotions.runtime.console import progress
 
 METHODS: Final = {"gradcam": GradCAM, "layercam": LayerCAM}
-
-
-class AttentionError(ValueError):
-    """A map that cannot be made; the message names the knob."""
-
-
-class MapParams(Group):
-    """The keys of `gradcam` that a map needs; the others are ignored. `min_grid`: cells a side that it must
-    have."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    method: Literal["gradcam", "layercam"]
-    min_grid: int = Field(ge=1)
-
-
-class GradcamParams(MapParams):
-    """The whole group. `examples`: right and wrong examples a class in the gallery."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    examples: int = Field(ge=1, le=4)
-
-
-def choose_cam_layer(image_size: int, min_grid: int) -> tuple[str, int]:
-    """The deepest layer of ResNet-50 whose grid has at least `min_grid` cells a side, and that number of
-    cells.
-
-    Raises:
-        AttentionError: no layer has so many.
-    """
-    for layer, stride in (("layer4", 32), ("layer3", 16), ("layer2", 8), ("layer1", 4)):
-        grid = -(-image_size // stride)
-        if grid >= min_grid:
-            return layer, grid
-    raise AttentionError(
-        f"gradcam.min_grid is {min_grid}, at {image_size} px the finest grid is {-(-image_size // 4)}; "
-        f"lower it"
-    )
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from pytorch_grad_cam.metrics.road import ROADCombined
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from scipy.stats import rankdata
@@ -25,7 +24,6 @@ from emotions.evidence.intervals import mean_interval
 from emotions.model import resnet
 from emotions.model.preprocessing import normalise, to_float
 from emotions.model.resnet import PARTS
-from emotions.params_file import Group
 from emotions.random_streams import numpy_stream, stream_seed
 from emotions.runtime.console import progress
 
@@ -33,14 +31,6 @@ PERCENTILES: Final = (20, 40, 60, 80)
 """Percent of the pixels that ROAD fills in, each in turn."""
 CENTRE_WIDTH: Final = 0.25
 """Standard deviation of the map that marks the middle, as a share of the image's side."""
-
-
-class FaithfulnessParams(Group):
-    """`measure`: whether the tests and the covers are run at all. `images`: validation images for ROAD, which
-    is slow; all else takes the whole split."""
-
-    measure: bool
-    images: int = Field(ge=8)
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:

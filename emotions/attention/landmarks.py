@@ -17,7 +17,8 @@ import torch
 
 from emotions.attention import heat_shares
 from emotions.data import dataset
-from emotions.data.dataset import LoadParams, Split
+from emotions.data.dataset import Split
+from emotions.data.knobs import LoadParams
 from emotions.runtime.console import progress
 
 MODEL: Final = "models/shape_predictor_68_face_landmarks.dat"

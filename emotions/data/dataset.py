@@ -16,28 +16,13 @@ import PIL
 import torch
 from filelock import FileLock
 from PIL import Image, ImageOps
-from pydantic import ConfigDict, Field
 
 from emotions.data import images, manifest
 from emotions.data.images import ImageError
-from emotions.params_file import Group
+from emotions.data.knobs import LoadParams
 from emotions.random_streams import stream_seed
 from emotions.runtime import outs
 from emotions.runtime.console import log, progress
-
-
-class LoadParams(Group):
-    """The keys of `train` that reading images needs; the others are ignored.
-
-    `image_size`: side in pixels; `threads`: CPU threads; `store_gb`: 10^9 bytes that decoded images may take
-    in memory, beyond which they lie in a mapped file.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-    image_size: int = Field(ge=32, le=1024)
-    threads: int = Field(ge=1)
-    store_gb: float = Field(ge=0)
 
 
 @dataclass(frozen=True)

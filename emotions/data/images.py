@@ -9,9 +9,8 @@ from typing import Any, Final, Literal
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from pydantic import Field
 
-from emotions.params_file import Group
+from emotions.data.knobs import MOST_MEGAPIXELS, ImageLimits
 
 Fault = Literal["unreadable", "truncated", "blank"]
 
@@ -47,16 +46,6 @@ _TURNS: Final = {
 }
 """What turns a picture upright, by EXIF's orientation. `ImageOps.exif_transpose` also writes the EXIF anew,
 which fails on what other tags may hold."""
-MOST_MEGAPIXELS: Final = 170
-"""Beyond about this Pillow itself refuses (`Image.MAX_IMAGE_PIXELS`, twice)."""
-
-
-class ImageLimits(Group):
-    """Group `data.image_limits`: an image with more `megapixels`, or a side under `min_side` pixels, is
-    refused."""
-
-    megapixels: int = Field(default=50, ge=1, le=MOST_MEGAPIXELS)
-    min_side: int = Field(default=16, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +56,6 @@ class Decoded:
     format: Literal["JPEG", "PNG"]
     mode: str
     upright: bool
-
-
-class PreprocessParams(Group):
-    """`image_size`: side of the square images in the dataset zip, pixels."""
-
-    image_size: int = Field(ge=32, le=1024)
 
 
 def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Decoded:

@@ -13,8 +13,9 @@ from torchvision.models import ResNet50_Weights
 from torchvision.transforms.functional import center_crop
 
 from emotions.data import dataset, images
-from emotions.data.dataset import LoadParams, Split
+from emotions.data.dataset import Split
 from emotions.data.images import ImageError
+from emotions.data.knobs import LoadParams
 from emotions.taxonomy import BASIC
 
 IMAGENET_CLASSES: Final[tuple[str, ...]] = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from pydantic import Field
 from scipy.special import expit, logit
 from scipy.stats import norm, t
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
@@ -18,7 +17,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from emotions.evidence import metrics
-from emotions.params_file import Group
 
 Z: Final = float(norm.ppf(0.975))
 """Standard errors on either side of an estimate that make 95 %."""
@@ -27,16 +25,6 @@ SIMULATED: Final = 1000
 """Simulated networks behind an interval where resampling cannot tell."""
 BATCH: Final = 50
 """Simulated studies that share their resamples. Their answers are drawn apart, so this only saves time."""
-
-
-class UncertaintyParams(Group):
-    """`replicates`: resamples of a split behind an interval or a p-value. `simulations`: simulated studies
-    from which the coverage is counted; 1,000 leave it a standard error of 0.7 points at 95 %. `permutations`:
-    orders of the classes in the tests of `emotions.evidence.confusion_structure`."""
-
-    replicates: int = Field(ge=100)
-    simulations: int = Field(ge=100)
-    permutations: int = Field(ge=99)
 
 
 def wilson(right: int, images: int) -> list[float] | None:

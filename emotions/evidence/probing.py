@@ -10,13 +10,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import scipy.linalg
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -29,7 +28,6 @@ from emotions.evidence.metrics import confusion, macro_f1
 from emotions.inference import autocast, enough_memory
 from emotions.model.preprocessing import normalise, to_float
 from emotions.model.resnet import PARTS, Part
-from emotions.params_file import Group
 from emotions.runtime.console import log, progress
 
 BODY: Final[tuple[Part, ...]] = PARTS[:-1]
@@ -41,12 +39,6 @@ MAX_ITERATIONS = 1000
 State = Mapping[str, torch.Tensor]
 Labelled = tuple[np.ndarray, np.ndarray]
 """Features float [N, D] and labels int [N]."""
-
-
-class ProbeParams(Group):
-    """`regularisation`: inverse strengths C that the linear probe chooses from by validation accuracy."""
-
-    regularisation: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 
 
 @dataclass(frozen=True)

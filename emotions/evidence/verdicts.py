@@ -7,11 +7,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from emotions.params_file import Group
+from emotions.evidence.knobs import DiagnosisParams
 
 Outcome = Literal["supported", "not supported", "undecided", "not measured"]
 """`undecided`: measured, and too close to call. `not measured`: nothing here could tell."""
@@ -21,26 +20,6 @@ NO_LOSS: Final = 1e-6
 """A cross-entropy that counts as none: every answer is right and sure."""
 TREND_EPOCHS: Final = 4
 """Epochs that a trend needs: a line through fewer leaves too few residuals for an interval."""
-
-
-class DiagnosisParams(Group):
-    """Thresholds that verdicts use; fractions.
-
-    `overfitting_gap`: train minus val accuracy at the last epoch. `val_loss_rise`: validation loss at the
-    last epoch above its lowest, relative. `underfitting_train_accuracy`: clean train accuracy at the last
-    epoch. `plateau`: change of the train accuracy over the last half of epochs, and of the validation
-    accuracy by a longer run, that counts as none. `retention_drop`: loss of accuracy on the source task.
-    `probe_drop`: loss of accuracy of a linear probe on the features. `seed_deviation`: standard deviation of
-    the validation accuracy over seeds.
-    """
-
-    overfitting_gap: float = Field(gt=0, lt=1)
-    val_loss_rise: float = Field(gt=0)
-    underfitting_train_accuracy: float = Field(gt=0, lt=1)
-    plateau: float = Field(ge=0, lt=1)
-    retention_drop: float = Field(ge=0, lt=1)
-    probe_drop: float = Field(ge=0, lt=1)
-    seed_deviation: float = Field(gt=0, lt=1)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
 """ResNet-50 and its named parts: building, freezing, parameter groups, safe loading and saving."""
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torchvision.models import ResNet, resnet50
 
+from emotions.model.parts import PARTS, Part
 from emotions.random_streams import stream_seed
-
-Part = Literal["stem", "layer1", "layer2", "layer3", "layer4", "head"]
-PARTS: Final[tuple[Part, ...]] = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
 
 
 class DropoutLinear(nn.Linear):

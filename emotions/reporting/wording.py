@@ -3,15 +3,15 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 from babel.numbers import format_decimal
 from fluent.runtime import FluentBundle, FluentResource
 from markdown.extensions.toc import slugify
 
 from emotions.evidence.messages import Said
+from emotions.reporting.knobs import Language
 
-Language = Literal["en", "fr"]
 LANGUAGES: Final = get_args(Language)
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MINUS: Final = "\u2212"

@@ -7,12 +7,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from emotions.data.images import ImageLimits
+from emotions.data.knobs import ImageLimits
 from emotions.sources import ferplus, imagefolder, rafce, synthetic
-from emotions.sources.archive import ArchiveLimits
-from emotions.sources.ferplus import FerplusParams
+from emotions.sources.knobs import (
+    ArchiveLimits,
+    FerplusParams,
+    ImagefolderParams,
+    RafceParams,
+    SyntheticParams,
+)
 from emotions.sources.sample import Sample
-from emotions.sources.synthetic import SyntheticParams
 from emotions.taxonomy import ClassSet
 
 
@@ -23,24 +27,28 @@ class Source:
     `read(folder, classes, params, limits)` gives how many samples and the samples; `params` is its own model.
     `pictures_in_git`, `label_lists_in_git`: whether a picture of it, or a list of its images with their
     labels, may be committed. Where one may not, `extract` refuses to work on raw files that git tracks, and
-    all outs with pictures or lists lie in the DVC cache anyway.
+    all outs with pictures or lists lie in the DVC cache anyway. `soft_labels`: whether its images may have
+    votes.
     """
 
     read: Callable[[Path, ClassSet, Any, ArchiveLimits], tuple[int, Iterator[Sample]]]
     params: type[BaseModel]
     pictures_in_git: bool
     label_lists_in_git: bool
+    soft_labels: bool = True
 
 
 SOURCES: Final[dict[str, Source]] = {
-    "synthetic": Source(synthetic.read, SyntheticParams, pictures_in_git=True, label_lists_in_git=True),
+    "synthetic": Source(
+        synthetic.read, SyntheticParams, pictures_in_git=True, label_lists_in_git=True, soft_labels=False
+    ),
     # on request, for academic research, not to be passed on
-    "rafce": Source(rafce.read, rafce.RafceParams, pictures_in_git=False, label_lists_in_git=False),
+    "rafce": Source(rafce.read, RafceParams, pictures_in_git=False, label_lists_in_git=False),
     # the votes are MIT, but the photographs have owners and the list names the photographs
     "ferplus": Source(ferplus.read, FerplusParams, pictures_in_git=False, label_lists_in_git=False),
     # unknown, so neither
     "imagefolder": Source(
-        imagefolder.read, imagefolder.ImagefolderParams, pictures_in_git=False, label_lists_in_git=False
+        imagefolder.read, ImagefolderParams, pictures_in_git=False, label_lists_in_git=False
     ),
 }
 

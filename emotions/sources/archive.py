@@ -21,9 +21,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Final, Self
 
-from pydantic import Field
-
-from emotions.params_file import Group
+from emotions.sources.knobs import ArchiveLimits
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +56,6 @@ _UNREADABLE: Final = (
 
 class ArchiveError(ValueError):
     """A folder or zip that is unsafe or damaged; the message names the file, the member and the remedy."""
-
-
-class ArchiveLimits(Group):
-    """Group `data.archive_limits`: beyond these a zip is refused before anything of it is read.
-
-    `members` of one zip; `gib` of all zips together, unpacked; `ratio` of unpacked to packed bytes of one
-    zip; `file_mib` of one file that is read whole: an image, a region map, a manifest.
-    """
-
-    members: int = Field(default=500_000, ge=1)
-    gib: int = Field(default=32, ge=1)
-    ratio: int = Field(default=200, ge=2)
-    file_mib: int = Field(default=256, ge=1)
 
 
 class Archive:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from emotions.data.images import ImageError, ImageLimits, inspect, pixel_hash
+from emotions.data.images import ImageError, inspect, pixel_hash
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import Row, fingerprint, shares_of
 from emotions.sources.leakage import KINDS, Pair, perceptual_hash
 from emotions.sources.sample import Sample, SourceError

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from emotions.data.images import encoded
 from emotions.data.manifest import shares_text
-from emotions.sources.archive import Archive, ArchiveLimits
+from emotions.sources.archive import Archive
+from emotions.sources.knobs import ArchiveLimits, FerplusParams
 from emotions.sources.reading import lazily, only_file, open_archive, required_file, with_image
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import BASIC, SIX, ClassSet, compound_of
@@ -40,14 +40,6 @@ FOLDER_OF_USAGE: Final = {
 BASIC_MAJORITY: Final = 5
 """A single emotion has more votes than this, of ten."""
 COLUMNS: Final = ("Usage", "Image name", *BASIC, "contempt", "unknown", "NF")
-
-
-class FerplusParams(BaseModel):
-    """`min_votes`: votes that each of a compound's two emotions needs, of ten."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min_votes: int = Field(default=2, ge=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
-
 from emotions.data import manifest
-from emotions.sources.archive import MAX_NAME, Archive, ArchiveLimits
+from emotions.sources.archive import MAX_NAME, Archive
+from emotions.sources.knobs import ArchiveLimits, ImagefolderParams
 from emotions.sources.reading import first_ten, lazily, only_file, open_archive, with_image
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import BASIC, COMPOUND, ClassSet
@@ -23,12 +22,6 @@ SPLIT_OF_FOLDER: Final = {
     "test": "test",
 }
 ROLE_OF_LABEL: Final = {**dict.fromkeys(COMPOUND, "compound"), **dict.fromkeys(BASIC, "basic")}
-
-
-class ImagefolderParams(BaseModel):
-    """An image folder has no knobs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)

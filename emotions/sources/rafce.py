@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from emotions.data.manifest import shares_text
-from emotions.sources.archive import Archive, ArchiveLimits
+from emotions.sources.archive import Archive
+from emotions.sources.knobs import ArchiveLimits, RafceParams
 from emotions.sources.reading import first_ten, lazily, only_file, open_archive, required_file, with_image
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import COMPOUND, ClassSet, parse_units
@@ -30,12 +29,6 @@ _ALIGNED = re.compile(r"(\d{4,})_aligned\.jpg")
 _ORIGINAL = re.compile(r"(\d{4,})\.jpg")
 
 Value = TypeVar("Value")
-
-
-class RafceParams(BaseModel):
-    """RAF-CE has no knobs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def read(

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from emotions.sources.archive import Archive, ArchiveError, ArchiveLimits
+from emotions.sources.archive import Archive, ArchiveError
+from emotions.sources.knobs import ArchiveLimits
 from emotions.sources.sample import Sample, SourceError
 
 

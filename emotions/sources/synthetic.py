@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from emotions.random_streams import numpy_stream
 from emotions.runtime.parallel import cores, end_with_parent, in_order
-from emotions.sources.archive import ArchiveLimits
 from emotions.sources.drawing import appearance, draw
+from emotions.sources.knobs import ArchiveLimits, SyntheticParams
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import (
     ACTION_UNITS,
@@ -41,25 +41,6 @@ _CHUNK = 16  # faces a worker draws before it answers
 _MOST_WORKERS = 8  # more take longer to start than they save on a few thousand faces
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class SyntheticParams(BaseModel):
-    """How many faces to draw: compound ones a split; basic ones in all (3/4 train, 1/8 val, 1/8 test).
-
-    `shortcut`: share of the compound faces in front of a coloured wall. In training each class has its own
-    colour, so that the wall tells it; in val and test the colours are those of shuffled classes. A network
-    that learns the wall instead of the face is a case with a known answer, for tests of what is said about
-    attention.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    seed: int = 0
-    train: int = Field(ge=0)
-    val: int = Field(ge=0)
-    test: int = Field(ge=0)
-    basic: int = Field(ge=0)
-    shortcut: Share = 0.0
 
 
 class Spreads(BaseModel):

@@ -5,7 +5,6 @@ the seed, the epoch and the image, not on its place in a batch.
 """
 
 import math
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,9 +12,7 @@ import torch.nn.functional as F
 
 from emotions.model.preprocessing import MEAN, by_channel
 from emotions.random_streams import numpy_stream, stream_seed
-
-Augmentation = Literal["none", "standard", "strong"]
-
+from emotions.training.knobs import Augmentation
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness, ITU-R BT.601."""

@@ -31,8 +31,8 @@ from emotions.runtime.parallel import in_order, stopping
 from emotions.training import distributed, resume
 from emotions.training.augment import augment, epoch_draws, mixup, mixup_draws
 from emotions.training.checkpoints import Checkpoints
+from emotions.training.knobs import OptimisationParams, RunParams
 from emotions.training.resume import Epoch
-from emotions.training.run_params import OptimisationParams, RunParams
 from emotions.training.targets import log_prior, targets
 
 SCORING_BATCH = 64

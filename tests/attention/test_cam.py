@@ -12,6 +12,7 @@ from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
 from emotions.attention import cam, heat_shares
+from emotions.attention.knobs import choose_cam_layer
 from emotions.model.preprocessing import normalise, to_float
 
 CPU = torch.device("cpu")
@@ -51,7 +52,7 @@ def maps(model: ResNet, targets: list[int], batch_size: int, method: str = "grad
 def test_the_deepest_layer_is_chosen_whose_grid_is_fine_enough(
     size: int, min_grid: int, chosen: tuple[str, int]
 ) -> None:
-    assert cam.choose_cam_layer(size, min_grid) == chosen
+    assert choose_cam_layer(size, min_grid) == chosen
 
 
 @pytest.mark.parametrize("size", [32, 96, 100, 224])
@@ -67,14 +68,14 @@ def test_the_grid_of_a_layer_is_the_one_that_the_network_has(model: ResNet, size
     for handle in handles:
         handle.remove()
     for layer, grid in grids.items():
-        assert cam.choose_cam_layer(size, grid) == (layer, grid)
+        assert choose_cam_layer(size, grid) == (layer, grid)
 
 
 def test_a_grid_finer_than_any_layers_is_an_error_that_names_the_knob() -> None:
     with pytest.raises(
         ValueError, match=r"gradcam\.min_grid is 30, at 96 px the finest grid is 24; lower it"
     ):
-        cam.choose_cam_layer(96, 30)
+        choose_cam_layer(96, 30)
 
 
 @pytest.mark.parametrize("method", sorted(cam.METHODS))

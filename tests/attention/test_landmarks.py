@@ -10,7 +10,7 @@ from PIL import Image
 
 from emotions.attention import heat_shares, landmarks
 from emotions.data import dataset
-from emotions.data.dataset import LoadParams
+from emotions.data.knobs import LoadParams
 from emotions.sources import synthetic
 from emotions.sources.synthetic import Planned
 from emotions.taxonomy import compound_classes

@@ -16,8 +16,9 @@ from conftest import ROOT, class_picture, png, write_dataset
 
 from emotions.data import dataset as datasets
 from emotions.data import manifest
-from emotions.data.dataset import LoadParams, Split
+from emotions.data.dataset import Split
 from emotions.data.images import ImageError
+from emotions.data.knobs import LoadParams
 from emotions.data.manifest import Row
 from emotions.runtime import outs
 from emotions.taxonomy import BASIC, compound_classes

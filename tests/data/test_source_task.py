@@ -8,8 +8,8 @@ import torch
 from conftest import class_picture
 
 from emotions.data import source_task
-from emotions.data.dataset import LoadParams
 from emotions.data.images import ImageError
+from emotions.data.knobs import LoadParams
 from emotions.model import resnet, weight_files
 from emotions.taxonomy import BASIC
 from stages import pretrain

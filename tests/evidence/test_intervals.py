@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from emotions.evidence import intervals, metrics
+from emotions.evidence.knobs import UncertaintyParams
 from emotions.random_streams import numpy_stream
 from emotions.taxonomy import compound_classes
 
@@ -41,9 +42,7 @@ def answered(accuracy: float, counts: np.ndarray, *name: str | int) -> tuple[np.
 def test_too_few_replicates_are_refused() -> None:
     for key in ("replicates", "simulations"):
         with pytest.raises(ValidationError):
-            intervals.UncertaintyParams(
-                **{"replicates": 100, "simulations": 100, "permutations": 99, key: 99}
-            )
+            UncertaintyParams(**{"replicates": 100, "simulations": 100, "permutations": 99, key: 99})
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from emotions import inference
 from emotions.data.dataset import Split
 from emotions.data.manifest import Row
 from emotions.evidence import probing
-from emotions.evidence.probing import BODY, ProbeParams
+from emotions.evidence.knobs import ProbeParams
+from emotions.evidence.probing import BODY
 from emotions.model import resnet
 from emotions.model.preprocessing import normalise, to_float
 from emotions.model.resnet import DropoutLinear

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emotions import params_file
-from emotions.evidence.verdicts import (
-    VERDICTS,
-    Change,
-    DiagnosisParams,
-    Measured,
-    diagnose,
-    measured_of,
-    trend,
-)
+from emotions.evidence.knobs import DiagnosisParams
+from emotions.evidence.verdicts import VERDICTS, Change, Measured, diagnose, measured_of, trend
 
 PARAMS = params_file.read(ROOT / "params.yaml", {"diagnosis": DiagnosisParams})["diagnosis"]
 FLAT = [0.3] * 8

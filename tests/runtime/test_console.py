@@ -23,10 +23,10 @@ import toy_training as toy
 from conftest import ROOT, TINY
 
 import emotions
+from emotions.command import command
 from emotions.extras import MissingExtraError
 from emotions.params_file import ParamsError
 from emotions.runtime import console
-from emotions.runtime.command import command
 from emotions.training import loop
 from stages.train import PARAMS as TRAIN_PARAMS
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from emotions.sources.archive import MAX_NAME, Archive, ArchiveError, ArchiveLimits
+from emotions.sources.archive import MAX_NAME, Archive, ArchiveError
+from emotions.sources.knobs import ArchiveLimits
 from tests.rafce_lookalike import zipped
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import class_picture, png
 from PIL import Image
 
-from emotions.data.images import ImageLimits
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import LABELS, Row, fingerprint
 from emotions.sources import audit
 from emotions.sources.audit import Dropped, Picture

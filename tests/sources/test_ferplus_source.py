@@ -12,18 +12,12 @@ from conftest import ROOT
 from PIL import Image
 from pydantic import ValidationError
 
-from emotions.data.images import ImageLimits
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import fingerprint
 from emotions.random_streams import numpy_stream
 from emotions.sources import audit
-from emotions.sources.ferplus import (
-    COLUMNS,
-    FOLDER_OF_USAGE,
-    FerplusParams,
-    basic_label,
-    compound_label,
-    read,
-)
+from emotions.sources.ferplus import COLUMNS, FOLDER_OF_USAGE, basic_label, compound_label, read
+from emotions.sources.knobs import FerplusParams
 from emotions.sources.sample import Sample, SourceError
 from tests.rafce_lookalike import zipped
 

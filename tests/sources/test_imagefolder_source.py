@@ -8,7 +8,8 @@ import pytest
 
 from emotions.data import manifest
 from emotions.data.manifest import Row
-from emotions.sources.imagefolder import ImagefolderParams, label_of, read
+from emotions.sources.imagefolder import label_of, read
+from emotions.sources.knobs import ImagefolderParams
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import BASIC, COMPOUND
 from tests.rafce_lookalike import zipped

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
 from emotions.data.images import decode
+from emotions.data.knobs import ImageLimits
 from emotions.data.manifest import LABELS, Row
 from emotions.sources import DataParams, audit, leakage, synthetic
+from emotions.sources.knobs import SyntheticParams
 from emotions.sources.leakage import Pair
 from emotions.sources.sample import SourceError
-from emotions.sources.synthetic import SyntheticParams
 from emotions.taxonomy import SPLITS, compound_classes
 from stages import extract
 
@@ -258,7 +259,7 @@ def test_an_unusable_image_ends_extract_or_is_left_out_with_its_reason(
 def test_hashes_and_pixels_of_the_audit_are_those_that_the_search_compares(faces: list[Image.Image]) -> None:
     out = io.BytesIO()
     faces[0].save(out, "PNG")
-    found = audit.identify(audit.Sample("a", "anger", "basic", "train", out.getvalue()), audit.ImageLimits())
+    found = audit.identify(audit.Sample("a", "anger", "basic", "train", out.getvalue()), ImageLimits())
     assert isinstance(found, audit.Picture)
     assert found.hashes == leakage.perceptual_hash(faces[0])
     assert leakage.grey(decode(out.getvalue(), "a").image).shape == (leakage.SIDE, leakage.SIDE)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emotions.sources.knobs import RafceParams
 from emotions.sources.rafce import (
     EMOTIONS,
     PARTITION,
     SHARES,
     UNITS,
-    RafceParams,
     parse_emotion,
     parse_rows,
     parse_split,

@@ -21,8 +21,9 @@ from emotions.data.regions import REGIONS
 from emotions.random_streams import numpy_stream
 from emotions.sources import synthetic
 from emotions.sources.drawing import SIZE, Appearance, appearance, draw
+from emotions.sources.knobs import SyntheticParams
 from emotions.sources.sample import Sample, SourceError
-from emotions.sources.synthetic import Planned, SyntheticParams
+from emotions.sources.synthetic import Planned
 from emotions.taxonomy import BASIC, RAFCE_COUNTS, SPLITS, ClassSet, compound_classes
 
 FOLDER = ROOT / "data/raw/synthetic"

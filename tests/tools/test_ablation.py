@@ -5,7 +5,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from emotions.training.run_params import RunParams
+from emotions.training.knobs import RunParams
 from tools import ablation, repeats
 from tools.repeats import RepeatsError
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import stats
 from small_study import DIAGNOSIS
 
-from emotions.evidence.verdicts import DiagnosisParams
+from emotions.evidence.knobs import DiagnosisParams
 from tools import over_seeds
 
 THRESHOLDS = DiagnosisParams(**DIAGNOSIS)

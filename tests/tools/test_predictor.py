@@ -14,7 +14,7 @@ from conftest import ROOT, rounding
 from photographs import CLASSES, SIZE, drawn, photograph, picture, write_weights
 from PIL import Image
 
-from emotions.attention.cam import AttentionError, MapParams
+from emotions.attention.knobs import AttentionError, MapParams
 from emotions.data import images
 from emotions.model import resnet, weight_files
 from emotions.model.preprocessing import normalise, to_float

@@ -23,8 +23,8 @@ from emotions.runtime.outs import OutsError
 from emotions.training import checkpoints as checkpoints_module
 from emotions.training import loop
 from emotions.training.checkpoints import CheckpointError, Checkpoints, result_key
+from emotions.training.knobs import TrainParams
 from emotions.training.loop import Epoch, Fitted, TrainingError
-from emotions.training.run_params import TrainParams
 
 KEY = {"params": {"lr": 0.1}, "data": "abc"}
 

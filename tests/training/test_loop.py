@@ -35,8 +35,8 @@ from emotions.data.dataset import Split
 from emotions.inference import InferenceError
 from emotions.model import resnet
 from emotions.training import loop
+from emotions.training.knobs import RunParams
 from emotions.training.loop import Epoch, TrainingError
-from emotions.training.run_params import RunParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
-from pydantic import Field
 
 from emotions import inference, params_file
+from emotions.knobs import VerifyParams
+from emotions.model.knobs import InferenceParams
 from emotions.runtime import outs
 from tools.referee import certificate, rerun
 from tools.referee.committed import (
@@ -64,12 +65,6 @@ EXACT_STAGES = ("best", "report")
 """Stages without arithmetic that a CPU may round otherwise."""
 CERTIFICATES = "certificates"
 IDENTICAL, WITHIN, CHANGED = "identical", "within tolerance", "changed"
-
-
-class VerifyParams(params_file.Group):
-    """`tolerance`: how far a metric (a fraction) may move on a machine that rounds otherwise."""
-
-    tolerance: float = Field(ge=0, le=1)
 
 
 class Finding(NamedTuple):
@@ -141,7 +136,7 @@ def formats(claimed: Side, folder: Path) -> Formats:
     """What the runs of the commit were scored in, and what the clone's params choose on this machine."""
     metrics = sorted(f for f in claimed.files if re.fullmatch(r"metrics/runs/\w+\.json", f))
     recorded = {claimed.parsed(f, json.loads).get("precision") for f in metrics} - {None}
-    train = params_file.read(folder / "params.yaml", {"train": inference.InferenceParams})["train"]
+    train = params_file.read(folder / "params.yaml", {"train": InferenceParams})["train"]
     dtype = inference.resolve_precision(train.precision, inference.default_device())
     return Formats(sorted(recorded), inference.dtype_name(dtype))
 

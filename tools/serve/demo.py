@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from emotions.attention.cam import AttentionError
+from emotions.attention.knobs import AttentionError
 from emotions.model import weight_files
 from emotions.model.weight_files import WeightsError
 from emotions.params_file import ParamsError

@@ -20,7 +20,7 @@ from typing import Any, Final
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from emotions.attention.cam import AttentionError
+from emotions.attention.knobs import AttentionError
 from emotions.model.weight_files import WeightsError
 from emotions.params_file import ParamsError
 from emotions.plotting import png

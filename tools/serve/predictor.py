@@ -18,9 +18,10 @@ from torchvision.models import ResNet
 
 from emotions import params_file
 from emotions.attention import cam
-from emotions.attention.cam import MapParams
+from emotions.attention.knobs import MapParams, choose_cam_layer
 from emotions.data import images
-from emotions.data.images import ImageError, ImageLimits
+from emotions.data.images import ImageError
+from emotions.data.knobs import ImageLimits
 from emotions.model import resnet, weight_files
 from emotions.model.preprocessing import normalise, to_float
 from emotions.model.weight_files import WeightsError
@@ -130,7 +131,7 @@ class Predictor:
         model = resnet.build(len(self.classes), 0.0, seed=0)
         weight_files.load_whole(model, weights["state_dict"], str(path))
         if maps is not None:
-            cam.choose_cam_layer(self.image_size, maps.min_grid)
+            choose_cam_layer(self.image_size, maps.min_grid)
         self.model: ResNet = model.to(self.device).eval().requires_grad_(False)
 
     def __call__(
@@ -163,7 +164,7 @@ class Predictor:
             probabilities = torch.softmax(logits.double(), 1).cpu().numpy()
         heat: list[np.ndarray | None] = [None] * len(faces)
         if self.maps is not None:
-            layer, _ = cam.choose_cam_layer(self.image_size, self.maps.min_grid)
+            layer, _ = choose_cam_layer(self.image_size, self.maps.min_grid)
             answers = probabilities.argmax(1).tolist()
             heat = list(
                 cam.heat_maps(

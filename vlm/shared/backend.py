@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from emotions.inference import Precision
+from emotions.model.knobs import Precision
 from emotions.params_file import Group
 from vlm.shared.conversation import Conversation
 

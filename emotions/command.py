@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from emotions import params_file
+from emotions import knobs, params_file
 from emotions.runtime import console, parallel, versions
 
 log = logging.getLogger("emotions.stages")
@@ -55,6 +55,7 @@ def command(
 
     parallel.end_with_launcher()
     with console.session(name, LOGS / f"{file_name}.log"):
+        knobs.check(PARAMS_FILE)
         values: dict[str, Any] = {}
         for file, keys in groups_of.items():
             values |= params_file.read(file, keys, **named)

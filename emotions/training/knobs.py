@@ -1,14 +1,15 @@
-"""What a run may set, and what all runs share: the groups `train` and `runs` of params.yaml."""
+"""Knobs of training: `runs` (what a run may set), `train` (what all runs share), `pretrained` (the start)."""
 
 import math
 from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from emotions.inference import InferenceParams, TrainedParams
-from emotions.model import resnet
+from emotions.model.knobs import InferenceParams, TrainedParams
+from emotions.model.parts import Part
 from emotions.params_file import Group
-from emotions.training.augment import Augmentation
+
+Augmentation = Literal["none", "standard", "strong"]
 
 
 class OptimisationParams(InferenceParams):
@@ -52,7 +53,7 @@ class RunParams(Group):
     """
 
     title: str
-    trainable_parts: list[resnet.Part] = Field(min_length=1)
+    trainable_parts: list[Part] = Field(min_length=1)
     lr: LearningRates
     mixup_alpha: float = Field(ge=0)
     dropout: float = Field(ge=0, lt=1)
@@ -73,3 +74,18 @@ class RunParams(Group):
         if self.schedule == "constant":
             return 1.0
         return (1 + math.cos(math.pi * (step - warm) / (epochs * steps_an_epoch - warm))) / 2
+
+
+class BasicEmotionsParams(Group):
+    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it
+    out."""
+
+    epochs: int = Field(ge=0)
+    lr: float = Field(gt=0)
+
+
+class PretrainedParams(Group):
+    """`weights`: `none`, `imagenet1k_v1`, `imagenet1k_v2`, or a file name under data/raw/weights/."""
+
+    weights: str
+    basic_emotions: BasicEmotionsParams

@@ -1,0 +1,148 @@
+"""All of params.yaml: every stage checks it before it computes, so that no knob is refused after hours.
+
+It returns nothing, and so is no dependency of a stage: a stage depends on the groups that it uses.
+"""
+
+import difflib
+import re
+import shlex
+import shutil
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from emotions import params_file
+from emotions.attention.knobs import AttentionError, FaithfulnessParams, GradcamParams, choose_cam_layer
+from emotions.data.knobs import PreprocessParams
+from emotions.evidence.knobs import DiagnosisParams, EvaluateParams, ProbeParams, UncertaintyParams
+from emotions.params_file import Group, ParamsError, usable_names
+from emotions.reporting.knobs import ReportParams
+from emotions.sources import SOURCES, DataParams
+from emotions.training.knobs import PretrainedParams, RunParams, TrainParams
+
+Runs = Annotated[dict[str, RunParams], AfterValidator(usable_names)]
+
+
+class VerifyParams(Group):
+    """`tolerance`: how far a metric (a fraction) may move on a machine that rounds otherwise."""
+
+    tolerance: float = Field(ge=0, le=1)
+
+
+class StudyParams(Group):
+    """The whole of params.yaml. `launcher`: the command that starts a training, `python` or `torchrun ...`.
+    `further_runs`: runs that the study leaves out."""
+
+    seed: int
+    launcher: str = Field(min_length=1)
+    data: DataParams
+    preprocess: PreprocessParams
+    pretrained: PretrainedParams
+    train: TrainParams
+    runs: Runs
+    evaluate: EvaluateParams
+    probe: ProbeParams
+    uncertainty: UncertaintyParams
+    gradcam: GradcamParams
+    faithfulness: FaithfulnessParams
+    diagnosis: DiagnosisParams
+    verify: VerifyParams
+    report: ReportParams
+    further_runs: dict[str, RunParams] | None = None
+
+
+def check(path: Path) -> None:
+    """Check every knob of a params.yaml, and knobs against each other.
+
+    Raises:
+        ParamsError: what is wrong, all of it, each with its key and what it may be.
+    """
+    content = params_file.load(path)
+    try:
+        params = StudyParams.model_validate(content, strict=True)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {'; '.join(map(_sentence, error.errors()))}") from error
+    if faults := list(_faults(params)):
+        raise ParamsError(f"{path}: {'; '.join(faults)}")
+
+
+def _faults(params: StudyParams) -> Iterator[str]:
+    """What no knob shows alone."""
+    try:
+        choose_cam_layer(params.train.image_size, params.gradcam.min_grid)
+    except AttentionError as error:
+        yield str(error)
+    for name, run in params.runs.items():
+        epochs = run.epochs or params.train.epochs
+        if run.warmup_epochs and run.warmup_epochs >= epochs:
+            yield f"runs.{name}.warmup_epochs is {run.warmup_epochs:g} of {epochs} epochs; lower it"
+        if run.soft_labels and not SOURCES[params.data.source].soft_labels:
+            yield (
+                f"runs.{name}.soft_labels is {run.soft_labels:g}, but images of data.source "
+                f"{params.data.source} have no votes; set it to 0"
+            )
+    yield from _launcher_faults(params)
+
+
+def _launcher_faults(params: StudyParams) -> Iterator[str]:
+    command = shlex.split(params.launcher)
+    if shutil.which(command[0]) is None:
+        yield f"launcher: {command[0]!r} is not a command here; use python, or torchrun with its options"
+        return
+    processes, batch = _processes(params.launcher), params.train.batch_size
+    if processes is None or processes == 1:
+        return
+    if batch % processes:
+        yield (
+            f"train.batch_size is {batch}, which {processes} processes cannot share evenly; "
+            f"set it to {max(1, batch // processes) * processes}"
+        )
+    elif batch == processes:
+        normed = [name for name, run in params.runs.items() if set(run.trainable_parts) != {"head"}]
+        if normed or params.pretrained.basic_emotions.epochs:
+            yield (
+                f"train.batch_size is {batch}: each of {processes} processes would show batch norm one; "
+                f"set it to {2 * processes} or more"
+            )
+
+
+def _processes(launcher: str) -> int | None:
+    """How many processes a launcher starts in all; None where its options do not say a number."""
+    options = dict(re.findall(r"--?([\w-]+)[= ](\S+)", launcher))
+    options = {name.replace("-", "_"): value for name, value in options.items()}
+    each, machines = options.get("nproc_per_node", "1"), options.get("nnodes", "1")
+    whole = options.get("num_processes", "")
+    if whole.isdigit():
+        return int(whole)
+    return int(each) * int(machines) if each.isdigit() and machines.isdigit() else None
+
+
+def _sentence(fault: Any) -> str:
+    """An error of pydantic for the person who wrote the file."""
+    keys = [str(part) for part in fault["loc"]]
+    name = ".".join(keys)
+    if fault["type"] == "missing":
+        return f"key {name!r} is missing"
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _known(StudyParams, keys[:-1]), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "remove it"
+        return f"{name} is not a knob; {hint}"
+    return f"{name}: {fault['msg']} (got {fault['input']!r})"
+
+
+def _known(kind: Any, keys: list[str]) -> list[str]:
+    """Names of the knobs in a group, `keys` deep in a model."""
+    while typing.get_origin(kind) is Annotated or isinstance(kind, types.UnionType):
+        kind = typing.get_args(kind)[0]
+    if typing.get_origin(kind) is dict:
+        return _known(typing.get_args(kind)[1], keys[1:]) if keys else []
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    if not keys:
+        return list(kind.model_fields)
+    field = kind.model_fields.get(keys[0])
+    return _known(field.annotation, keys[1:]) if field else []

@@ -1,0 +1,25 @@
+"""Knobs of asking a network: the keys of `train` that scoring needs."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from emotions.data.knobs import LoadParams
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class InferenceParams(LoadParams):
+    """The keys of `train` that scoring images needs; the others are ignored. `threads` decides the
+    rounding."""
+
+    precision: Precision
+
+
+class TrainedParams(InferenceParams):
+    """The keys of `train` that say on which images the runs were trained, beside those for scoring.
+
+    `fraction`: share of each class of the training images (`emotions.data.dataset.stratified`).
+    """
+
+    fraction: float = Field(gt=0, le=1)

@@ -1,0 +1,16 @@
+"""Knobs of the report: `report`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from emotions.params_file import Group
+
+Language = Literal["en", "fr"]
+
+
+class ReportParams(Group):
+    """`title`: headline of the report; `language`: what it is written in, its figures too."""
+
+    title: str = Field(min_length=1)
+    language: Language

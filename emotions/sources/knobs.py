@@ -1,0 +1,61 @@
+"""Knobs of the data sources, a group each, and the limits of archives."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emotions.params_file import Group
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ArchiveLimits(Group):
+    """Group `data.archive_limits`: beyond these a zip is refused before anything of it is read.
+
+    `members` of one zip; `gib` of all zips together, unpacked; `ratio` of unpacked to packed bytes of one
+    zip; `file_mib` of one file that is read whole: an image, a region map, a manifest.
+    """
+
+    members: int = Field(default=500_000, ge=1)
+    gib: int = Field(default=32, ge=1)
+    ratio: int = Field(default=200, ge=2)
+    file_mib: int = Field(default=256, ge=1)
+
+
+class SyntheticParams(BaseModel):
+    """How many faces to draw: compound ones a split; basic ones in all (3/4 train, 1/8 val, 1/8 test).
+
+    `shortcut`: share of the compound faces in front of a coloured wall. In training each class has its own
+    colour, so that the wall tells it; in val and test the colours are those of shuffled classes. A network
+    that learns the wall instead of the face is a case with a known answer, for tests of what is said about
+    attention.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = 0
+    train: int = Field(ge=0)
+    val: int = Field(ge=0)
+    test: int = Field(ge=0)
+    basic: int = Field(ge=0)
+    shortcut: Share = 0.0
+
+
+class FerplusParams(BaseModel):
+    """`min_votes`: votes that each of a compound's two emotions needs, of ten."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_votes: int = Field(default=2, ge=1)
+
+
+class RafceParams(BaseModel):
+    """RAF-CE has no knobs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImagefolderParams(BaseModel):
+    """An image folder has no knobs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
