@@ -147,27 +147,28 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Loss:
-    """The loss of a step, on its way from the device. `step`: of its epoch, counted from 1."""
+class _Numbers:
+    """Loss and gradient norm of a step, on their way from the device. `step`: of its epoch, from 1."""
 
     step: int
-    value: torch.Tensor
+    values: torch.Tensor
     there: torch.cuda.Event | None
 
     @classmethod
-    def ask(cls, step: int, loss: torch.Tensor) -> "_Loss":
-        """Have it sent: from a GPU once it is computed, which this does not wait for."""
+    def ask(cls, step: int, loss: torch.Tensor, norm: torch.Tensor) -> "_Numbers":
+        """Have them sent: from a GPU once they are computed, which this does not wait for."""
         there = torch.cuda.Event() if loss.is_cuda else None
-        value = loss.detach().to("cpu", non_blocking=True)
+        values = torch.stack([loss.detach(), norm]).to("cpu", non_blocking=True)
         if there is not None:
             there.record()
-        return cls(step, value, there)
+        return cls(step, values, there)
 
-    def read(self) -> float:
-        """Wait for it."""
+    def read(self) -> tuple[float, float]:
+        """Wait for them."""
         if self.there is not None:
             self.there.synchronize()
-        return self.value.item()
+        loss, norm = self.values.tolist()
+        return loss, norm
 
 
 class _Training:
@@ -206,7 +207,7 @@ class _Training:
         self.parallel, self.optimizer = accelerator.prepare(model, optimizer)
         self.reached = resume.reached(state, accelerator.scaler)
         self._saved = time.monotonic()
-        self._unread: _Loss | None = None
+        self._unread: _Numbers | None = None
         self.last_loss = math.nan
         """Of this process, at the last step whose loss has been read."""
 
@@ -231,9 +232,10 @@ class _Training:
         if self.adjustment is not None:
             logits = logits + self.adjustment
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        asked = _Loss.ask(self.reached.steps + 1, loss)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        self.accelerator.unscale_gradients(self.optimizer)  # of float16, which the optimizer does otherwise
+        asked = _Numbers.ask(self.reached.steps + 1, loss, self._gradient_norm())
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -241,19 +243,26 @@ class _Training:
         self.read_loss()
         self._unread = asked
 
+    def _gradient_norm(self) -> torch.Tensor:
+        """L2 norm of all gradients together, float32 [], on the device."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).float()
+
     def read_loss(self) -> None:
-        """Of the last step: wait for it where it has not been read.
+        """Read loss and gradient norm of the last step, waiting for them if necessary.
 
         Raises:
             TrainingError: it is not finite.
         """
         if self._unread is None:
             return
-        step, self.last_loss = self._unread.step, self._unread.read()
+        step, (self.last_loss, norm) = self._unread.step, self._unread.read()
         self._unread = None
         if not math.isfinite(self.last_loss):
             raise self._not_finite(f"the loss is {self.last_loss}", step)
         self.reached.loss += self.last_loss
+        if math.isfinite(norm):  # a float16 step that overflows is left out by the optimizer, too
+            self.reached.gradient_norm += norm
 
     def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
         """End an epoch: score clean images, and keep the weights where they are the best so far."""
@@ -281,11 +290,13 @@ class _Training:
                     zero_division=0,
                 )
             ),
+            learning_rate=max(group["lr"] for group in self.optimizer.param_groups),
+            gradient_norm=self.reached.gradient_norm / steps,
         )
         reached = self.reached
         better = not reached.history or epoch.val_accuracy > reached.best.val_accuracy
         reached.history.append(epoch)
-        reached.steps, reached.loss = 0, 0.0
+        reached.steps, reached.loss, reached.gradient_norm = 0, 0.0, 0.0
         if better:
             reached.selected = resnet.snapshot(self.scored_model)
         return epoch
@@ -459,11 +470,13 @@ def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def history_csv(history: list[Epoch]) -> str:
-    """Training history, a row an epoch."""
+    """Training history, a row an epoch: fractions and losses to 6 decimals, the others to 4 digits."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [f.name for f in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: round(v, 6) for k, v in asdict(epoch).items()} for epoch in history)
+    for epoch in history:
+        short = {name: float(f"{getattr(epoch, name):.4g}") for name in ("learning_rate", "gradient_norm")}
+        writer.writerow({name: round(value, 6) for name, value in asdict(epoch).items()} | short)
     return out.getvalue()
 
 

@@ -20,7 +20,11 @@ State = Mapping[str, Any]
 @dataclass(frozen=True)
 class Epoch:
     """One row of the training history. Losses are mean cross-entropies; accuracies are on clean images in
-    eval mode."""
+    eval mode.
+
+    `learning_rate`: of the last step, the highest of the parameter groups. `gradient_norm`: mean over the
+    steps of the L2 norm of all gradients, before the optimizer sees them.
+    """
 
     epoch: int
     train_loss: float
@@ -28,11 +32,14 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     val_macro_f1: float
+    learning_rate: float
+    gradient_norm: float
 
 
 @dataclass
 class TrainingState:
-    """How far a training is: the whole epochs so far, and in the one at work the steps and their losses' sum.
+    """How far a training is: the whole epochs so far, and in the one at work the steps and the sums of their
+    losses and gradient norms.
 
     `selected`: weights of the best epoch so far.
     """
@@ -41,6 +48,7 @@ class TrainingState:
     selected: dict[str, torch.Tensor] | None = None
     steps: int = 0
     loss: float = 0.0
+    gradient_norm: float = 0.0
 
     @property
     def best(self) -> Epoch:
@@ -71,7 +79,8 @@ def reached(state: State | None, scaler: Any) -> TrainingState:
     if scaler is not None:
         scaler.load_state_dict(state["scaler"])
     history = [Epoch(**epoch) for epoch in state["history"]]
-    return TrainingState(history, state["selected"], state["steps"], state["loss"])
+    sums = (state["loss"], state["gradient_norm"])
+    return TrainingState(history, state["selected"], state["steps"], *sums)
 
 
 def kept(
@@ -94,4 +103,5 @@ def kept(
         "selected": so_far.selected,
         "steps": so_far.steps,
         "loss": so_far.loss,
+        "gradient_norm": so_far.gradient_norm,
     }

@@ -148,6 +148,34 @@ def test_each_group_is_stepped_at_its_rate_times_the_pace(monkeypatch: pytest.Mo
     assert len(seen) == 4
 
 
+def test_the_history_has_the_highest_rate_of_an_epoch_s_last_step() -> None:
+    run = regime(schedule="cosine", warmup_epochs=0.5, lr={"body": 1e-3, "head": 1e-2})
+    history = fit(shallow(), run, epochs=3).history
+    assert [e.learning_rate for e in history] == [1e-2 * run.lr_factor(step, 2, 3) for step in (1, 3, 5)]
+    head_alone = fit(shallow(), regime(trainable_parts=["head"], head=1e-2), epochs=1).history
+    assert head_alone[0].learning_rate == 1e-2
+
+
+@pytest.mark.parametrize("parts", [["head"], list(resnet.PARTS)])
+def test_the_gradient_norm_is_that_of_all_trainable_gradients_averaged_over_the_steps(
+    monkeypatch: pytest.MonkeyPatch, parts: list[Any]
+) -> None:
+    norms: list[float] = []
+    real = torch.optim.Adam.step
+
+    def watched(self: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        gradients = [p.grad.flatten() for g in self.param_groups for p in g["params"] if p.grad is not None]
+        norms.append(torch.cat(gradients).double().norm().item())
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    history = fit(shallow(), regime(trainable_parts=parts), epochs=2).history
+    assert [e.gradient_norm for e in history] == pytest.approx(
+        [sum(norms[:2]) / 2, sum(norms[2:]) / 2], rel=1e-5
+    )
+    assert history[0].gradient_norm > 0
+
+
 def test_the_loss_is_that_of_adjusted_logits_against_softened_targets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -464,11 +492,14 @@ def test_scoring_changes_nothing_in_the_network() -> None:
 
 
 def test_the_history_is_a_table_with_a_row_an_epoch() -> None:
-    rows = [Epoch(1, 2.34567891, 0.5, 1.25, 1 / 3, 0.25), Epoch(2, 1.0, 1.0, 0.5, 2 / 3, 0.5)]
+    rows = [
+        Epoch(1, 2.34567891, 0.5, 1.25, 1 / 3, 0.25, 1e-3, 12.34567),
+        Epoch(2, 1.0, 1.0, 0.5, 2 / 3, 0.5, 1.23456e-8, 0.5),
+    ]
     assert loop.history_csv(rows) == (
-        "epoch,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1\n"
-        "1,2.345679,0.5,1.25,0.333333,0.25\n"
-        "2,1.0,1.0,0.5,0.666667,0.5\n"
+        "epoch,train_loss,train_accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,gradient_norm\n"
+        "1,2.345679,0.5,1.25,0.333333,0.25,0.001,12.35\n"
+        "2,1.0,1.0,0.5,0.666667,0.5,1.235e-08,0.5\n"
     )
     assert loop.history_csv([]).count("\n") == 1
 
