@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emotions.command import command
-from emotions.evidence import metrics, study
+from emotions.evidence import results
 from emotions.model import weight_files
 from emotions.params_file import RunTitles
 from emotions.runtime import outs
@@ -18,8 +18,8 @@ OUT = Path("models/best_resnet50.pth")
 
 def main(values: dict[str, Any]) -> None:
     runs = values["runs"]
-    measured = study.by_run("metrics/runs/{run}.json", runs)
-    best = metrics.best_run(measured)
+    measured = results.by_run("metrics/runs/{run}.json", runs)
+    best = results.best_run(measured)
     weights = weight_files.read_checkpoint(Path(f"models/runs/{best}.pth"))
     scores = {split: measured[best]["selected"][split]["accuracy"] for split in ("train", "val", "test")}
     outs.write_torch(OUT, {**weights, "accuracy": scores})

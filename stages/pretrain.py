@@ -13,7 +13,7 @@ import torch
 from emotions import inference
 from emotions.command import command
 from emotions.data import dataset, images
-from emotions.model import resnet, weight_files
+from emotions.model import imagenet, resnet, weight_files
 from emotions.runtime import console, outs
 from emotions.taxonomy import BASIC
 from emotions.training import distributed, loop
@@ -38,9 +38,9 @@ def initial_body(model: resnet.ResNet, weights: str) -> tuple[dict[str, Any], li
     """
     if weights == "none":
         return {"weights": "none"}, []
-    if weights in weight_files.IMAGENET:
-        url = weight_files.IMAGENET[weights]
-        state, digest = weight_files.download(url)
+    if weights in imagenet.IMAGENET:
+        url = imagenet.IMAGENET[weights]
+        state, digest = imagenet.download(url)
         weight_files.load_body(model, state, weights)
         return {"weights": weights, "url": url, "sha256": digest}, [state["fc.weight"], state["fc.bias"]]
     path = WEIGHTS / weights

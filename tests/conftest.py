@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reports to it
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from imported import ROOT
 from PIL import Image
@@ -216,3 +218,28 @@ TINY = (
     ("permutations: 9999 ", "permutations: 99 "),
 )
 """Replacements in params.yaml that make a study of seconds."""
+
+
+@pytest.fixture(scope="session")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A tiny study of one run, run and committed: one for all workers, not to be written to."""
+    folder = tmp_path_factory.getbasetemp().parent / "one_run"
+    with FileLock(f"{folder}.lock"):
+        if Path(f"{folder}.done").exists():
+            return study_in(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+        study = Study(folder)
+        study.params(*TINY, ("tolerance: 0.25 ", "tolerance: 0.5 "))
+        text = study.read("params.yaml")
+        (folder / "params.yaml").write_text(re.sub(r"(?ms)^  run2:.*?^evaluate:", "evaluate:", text))
+        study.dvc("repro")
+        study.commit("one run")
+        Path(f"{folder}.done").touch()
+    return study
+
+
+def study_in(folder: Path) -> Study:
+    """The study that is there already, a copy or a clone of another."""
+    study = object.__new__(Study)
+    study.folder = folder
+    return study

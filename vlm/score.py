@@ -12,8 +12,9 @@ import pandas as pd
 
 from emotions.command import command
 from emotions.data import dataset
-from emotions.evidence import intervals, metrics, study
+from emotions.evidence import intervals, metrics
 from emotions.evidence.knobs import UncertaintyParams
+from emotions.evidence.results import best_run, by_run
 from emotions.params_file import RunTitles
 from emotions.random_streams import numpy_stream
 from emotions.reporting import figures
@@ -47,8 +48,8 @@ class ScoreError(ValueError):
 def main(values: dict[str, Any]) -> None:
     classes, seed = compound_classes(values["data"].classes), values["seed"]
     replicates, permutations = values["uncertainty"].replicates, values["uncertainty"].permutations
-    answers = study.by_run("vlm/answers/{run}.json", values["ways"])
-    measured = study.by_run("metrics/runs/{run}.json", values["runs"])
+    answers = by_run("vlm/answers/{run}.json", values["ways"])
+    measured = by_run("metrics/runs/{run}.json", values["runs"])
     frames = {name: frame(way, classes) for name, way in answers.items()}
     first, *others = frames
     images = frames[first].index
@@ -75,7 +76,7 @@ def main(values: dict[str, Any]) -> None:
             for s in SPLITS
         }
 
-    best = metrics.best_run(measured)
+    best = best_run(measured)
     runs = {name: {"title": run["title"], **scored(name)} for name, run in measured.items()}
     ways = {
         name: {

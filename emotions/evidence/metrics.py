@@ -1,6 +1,6 @@
 """Scores of predictions against labels. Fractions are in [0, 1]; classes are indices into the class list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -160,13 +160,3 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
 def majority(train_labels: np.ndarray, labels: np.ndarray) -> float:
     """Accuracy on `labels` of always saying the most frequent class of `train_labels`."""
     return float(np.mean(labels == np.bincount(train_labels).argmax()))
-
-
-def best_run(metrics: Mapping[str, dict[str, Any]]) -> str:
-    """Name of the run with the best validation accuracy, then macro-F1, then the first named."""
-
-    def merit(name: str) -> tuple[float, float]:
-        val = metrics[name]["selected"]["val"]
-        return val["accuracy"], val["macro_f1"]
-
-    return max(metrics, key=merit)

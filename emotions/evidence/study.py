@@ -1,7 +1,6 @@
 """All that was measured in a study, read in one place, for claims and report."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from emotions.evidence import metrics
+from emotions.evidence.results import best_run, by_run, load
 from emotions.evidence.verdicts import diagnose, measured_of
 
 
@@ -67,17 +66,7 @@ class Study:
     @property
     def best(self) -> str:
         """Name of the best run by validation."""
-        return metrics.best_run(self.runs)
-
-
-def by_run(pattern: str, runs: Iterable[str]) -> dict[str, Any]:
-    """The file of each run, `metrics/runs/{run}.json`, as `load` gives it."""
-    return {run: load(Path(pattern.format(run=run))) for run in runs}
-
-
-def load(path: Path) -> Any:
-    """What a stage wrote: JSON as plain values, CSV as a data frame."""
-    return pd.read_csv(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))
+        return best_run(self.runs)
 
 
 def read(

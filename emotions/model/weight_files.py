@@ -1,23 +1,16 @@
-"""Weight files: read without running their code, checked against the study, downloaded by checksum."""
+"""Weight files: read without running their code, and checked against the study."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlparse
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torchvision.models import ResNet, ResNet50_Weights
 
-from emotions.model import resnet
 from emotions.model.preprocessing import MEAN, STD
-from emotions.runtime.console import watched
 
-IMAGENET: Final = {
-    "imagenet1k_v1": ResNet50_Weights.IMAGENET1K_V1.url,
-    "imagenet1k_v2": ResNet50_Weights.IMAGENET1K_V2.url,
-}
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
 
 
 class WeightsError(ValueError):
@@ -76,7 +69,7 @@ def check_data(weights: dict[str, Any], data: str, name: str) -> None:
         raise WeightsError(f"{name} was trained on data {weights.get('data')}, these are {data}; train again")
 
 
-def load_body(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
+def load_body(model: "ResNet", state: dict[str, torch.Tensor], name: str) -> None:
     """Copy all but the head into `model`.
 
     Raises:
@@ -94,7 +87,7 @@ def load_body(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
     model.load_state_dict(body, strict=False)
 
 
-def load_whole(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None:
+def load_whole(model: "ResNet", state: dict[str, torch.Tensor], name: str) -> None:
     """Copy body and head into `model`; the head must have the model's number of classes.
 
     Raises:
@@ -110,7 +103,7 @@ def load_whole(model: ResNet, state: dict[str, torch.Tensor], name: str) -> None
 
 def load_run(
     path: Path, classes: Sequence[str], data: str, *, device: torch.device
-) -> tuple[ResNet, dict[str, Any]]:
+) -> tuple["ResNet", dict[str, Any]]:
     """The network of a run, without dropout and on `device`, and all that its file holds.
 
     Args:
@@ -119,44 +112,14 @@ def load_run(
     Raises:
         WeightsError: the file cannot be read, or is of other classes, other data or another network.
     """
+    from emotions.model import resnet  # torchvision takes seconds to import, and `best` copies a file
+
     weights = read_checkpoint(path)
     check_classes(weights, classes, str(path))
     check_data(weights, data, str(path))
     model = resnet.build(len(classes), 0.0, seed=0)
     load_whole(model, weights["state_dict"], str(path))
     return model.to(device), weights
-
-
-def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
-    """Weights from torch hub's cache, or from `url` into it; the checksum in the file's name is verified
-    either way.
-
-    Returns the state dict and the file's SHA-256.
-
-    Raises:
-        WeightsError: no network and no cached file, or a wrong checksum. The message names the file and its
-        place.
-    """
-    name = Path(urlparse(url).path).name
-    place = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(place), progress=watched())
-        except OSError as error:
-            raise WeightsError(
-                f"{name} is not in torch's cache and could not be downloaded ({error}). Download {url} "
-                f"on another machine and place it at {place}"
-            ) from error
-    digest = file_sha256(place)
-    expected = re.search(r"-([0-9a-f]{8,})\.", name)
-    if expected is None or not digest.startswith(expected[1]):
-        promised = expected[1] if expected else "none"
-        raise WeightsError(
-            f"{place} has checksum {digest[:16]}..., its name promises {promised}: "
-            "the file is damaged or another one. Delete it and run again"
-        )
-    return read_checkpoint(place)["state_dict"], digest
 
 
 def file_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from conftest import class_picture
 from emotions.data import source_task
 from emotions.data.images import ImageError
 from emotions.data.knobs import LoadParams
-from emotions.model import resnet, weight_files
+from emotions.model import imagenet, resnet
 from emotions.taxonomy import BASIC
 from stages import pretrain
 
@@ -77,7 +77,7 @@ def test_a_sample_is_cropped_to_the_centre_as_imagenet_is_scored(tmp_path: Path)
 
 def test_the_head_of_imagenet_is_kept_with_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
     state = resnet.build(1000, 0.0, 0).state_dict()
-    monkeypatch.setattr(weight_files, "download", lambda url: (state, "0" * 64))
+    monkeypatch.setattr(imagenet, "download", lambda url: (state, "0" * 64))
     origin, head = pretrain.initial_body(resnet.build(7, 0.0, 1), "imagenet1k_v1")
     assert origin["weights"] == "imagenet1k_v1"
     assert torch.equal(head[0], state["fc.weight"]) and torch.equal(head[1], state["fc.bias"])

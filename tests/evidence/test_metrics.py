@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import top_k_accuracy_score
 
-from emotions.evidence import metrics
+from emotions.evidence import metrics, results
 from emotions.taxonomy import COMPOUND
 
 CLASSES = ("a", "b", "c", "d")
@@ -198,4 +198,4 @@ def scored(**runs: tuple[float, float]) -> dict:
 def test_the_best_run_is_by_accuracy_then_macro_f1_then_the_first_named(
     runs: dict[str, tuple[float, float]], best: str
 ) -> None:
-    assert metrics.best_run(scored(**runs)) == best
+    assert results.best_run(scored(**runs)) == best

@@ -13,7 +13,7 @@ from test_resnet import body, same
 from torch import nn
 from torchvision.models import ResNet, resnet18, resnet50, resnet101
 
-from emotions.model import resnet, weight_files
+from emotions.model import imagenet, resnet, weight_files
 from emotions.model.weight_files import WeightsError
 from emotions.runtime import outs
 from emotions.taxonomy import compound_classes
@@ -187,7 +187,7 @@ def place(cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch, url: str
     """Put a file into the cache under the name that its checksum (or `digest`) gives it, and point to it."""
     name = f"resnet50-{digest or hashlib.sha256(content).hexdigest()[:8]}.pth"
     (cache / name).write_bytes(content)
-    monkeypatch.setitem(weight_files.IMAGENET, "imagenet1k_v1", f"{url}/{name}")
+    monkeypatch.setitem(imagenet.IMAGENET, "imagenet1k_v1", f"{url}/{name}")
     return cache / name
 
 
@@ -230,7 +230,7 @@ def test_without_network_and_file_the_error_names_the_file_and_where_to_place_it
     cache: Path, closed_url: str
 ) -> None:
     with pytest.raises(WeightsError) as caught:
-        weight_files.download(f"{closed_url}/resnet50-0676ba61.pth")
+        imagenet.download(f"{closed_url}/resnet50-0676ba61.pth")
     message = str(caught.value)
     assert "resnet50-0676ba61.pth is not in torch's cache" in message
     assert f"place it at {cache / 'resnet50-0676ba61.pth'}" in message
@@ -238,6 +238,6 @@ def test_without_network_and_file_the_error_names_the_file_and_where_to_place_it
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", sorted(weight_files.IMAGENET))
+@pytest.mark.parametrize("name", sorted(imagenet.IMAGENET))
 def test_torchvisions_weight_files_carry_a_checksum_in_their_name(name: str) -> None:
-    assert re.fullmatch(r"https://\S+/resnet50-[0-9a-f]{8,}\.pth", weight_files.IMAGENET[name])
+    assert re.fullmatch(r"https://\S+/resnet50-[0-9a-f]{8,}\.pth", imagenet.IMAGENET[name])

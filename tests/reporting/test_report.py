@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from small_study import measured, scrutinised, seen, study
 
+from emotions.data import source_task
 from emotions.evidence.claims import claims
 from emotions.evidence.study import Study
 from emotions.reporting import report
@@ -363,3 +364,10 @@ def test_galleries_that_are_too_large_are_made_smaller_in_the_html_alone() -> No
     s = study()
     page = report.html_report(s, EN, figures(s), photographs=photographs(s, out.getvalue()))
     assert len(page) < 5_000_000
+
+
+def test_what_is_said_of_the_single_emotions_splits_is_what_the_stages_do() -> None:
+    """The probe and the reference score the source task on val and test (`source_task.HELD_OUT`)."""
+    assert source_task.HELD_OUT == ("val", "test")
+    assert "not used" not in EN("basic-used") and "ne servent pas" not in FR("basic-used")
+    assert "the second and the third measure what is kept" in EN("basic-used")

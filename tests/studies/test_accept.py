@@ -1,39 +1,23 @@
 """`make accept` records a refactoring without training, and nothing that moves a byte or more than code."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Study
+from conftest import Study, study_in
 
 from emotions import params_file
 from tools.dev.accept import RefusedError, accept, only_code_moved, outputs_are_recorded
 from tools.referee import committed
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A tiny study of one run, run and committed; not to be written to."""
-    study = Study(tmp_path_factory.mktemp("done"))
-    study.params(*TINY)
-    text = study.read("params.yaml")
-    (study.folder / "params.yaml").write_text(
-        re.sub(r"(?ms)^  run2:.*?^evaluate:", "evaluate:", text)  # run1 alone
-    )
-    study.dvc("repro")
-    study.commit("one run")
-    return study
-
-
 @pytest.fixture
-def study(done: Study, tmp_path: Path) -> Study:
+def study(one_run: Study, tmp_path: Path) -> Study:
     """A clone with all outputs, free to be changed, that shares the cache."""
-    clone = object.__new__(Study)
-    clone.folder = tmp_path / "study"
-    done.git("clone", "-q", str(done.folder), str(clone.folder))
-    clone.dvc("config", "--local", "cache.dir", str(done.folder / ".dvc/cache"))
+    clone = study_in(tmp_path / "study")
+    one_run.git("clone", "-q", str(one_run.folder), str(clone.folder))
+    clone.dvc("config", "--local", "cache.dir", str(one_run.folder / ".dvc/cache"))
     clone.dvc("checkout", "-q")
     return clone
 

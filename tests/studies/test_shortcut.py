@@ -17,6 +17,7 @@ from conftest import Study
 from small_study import scrutinised, seen, study
 
 from emotions import params_file
+from emotions.attention import examination, landmarks
 from emotions.data import dataset
 from emotions.evidence.claims import claims
 from emotions.model import resnet, weight_files
@@ -72,7 +73,11 @@ def trained() -> dict[str, Any]:
         )
         for s in ("train", "val")
     }
-    rests_on = faithfulness.reliance_by_split(model, splits, options, seed=0, device=CPU, dtype=torch.float32)
+
+    def locate(split: dataset.Split, title: str) -> landmarks.Located:
+        return landmarks.locate(faithfulness.DATASET, split, options, decoded=Path(".decoded"), title=title)
+
+    rests_on = examination.by_split(model, splits, locate, seed=0, device=CPU, dtype=torch.float32)
     last = pd.read_csv("plots/runs/run1/history.csv").iloc[-1]
     return {"last": last, "rests_on": rests_on}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import A_WHILE, ROOT, TINY, Study, class_picture
+from conftest import A_WHILE, ROOT, Study, class_picture, study_in
 
 from emotions import params_file
 from emotions.taxonomy import SPLITS, compound_classes
@@ -72,22 +72,17 @@ class Referee:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A tiny study of one run, run and committed; not to be written to."""
-    study = Study(tmp_path_factory.mktemp("done"))
-    study.params(*TINY, ("tolerance: 0.25 ", "tolerance: 0.5 "))
-    rewrite(study.folder / "params.yaml", lambda knobs: [knobs["runs"].pop(run) for run in ("run2", "run3")])
-    shutil.rmtree(study.folder / "certificates", ignore_errors=True)
-    study.dvc("repro")
-    study.commit("one run")
-    return study
+def done(one_run: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A copy of it, in which a certificate may be written."""
+    folder = tmp_path_factory.mktemp("done") / "study"
+    shutil.copytree(one_run.folder, folder, symlinks=True)
+    return study_in(folder)
 
 
 @pytest.fixture
 def referee(done: Study, tmp_path: Path) -> Referee:
     """A clone of the study, free to be forged, that shares its cache."""
-    study = object.__new__(Study)
-    study.folder = tmp_path / "study"
+    study = study_in(tmp_path / "study")
     done.git("clone", "-q", str(done.folder), str(study.folder))
     study.dvc("config", "--local", "cache.dir", str(done.folder / ".dvc/cache"))
     return Referee(study, tmp_path / "temporary")

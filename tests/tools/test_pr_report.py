@@ -4,6 +4,7 @@ import html
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,3 +361,15 @@ def test_make_pr_report_prints_the_report_and_writes_the_figures(repository: Rep
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("**`runs.run2.dropout` from `0.6` to `0.3`**")
     assert (repository.folder / "pr-report/head/training_curves.png").is_file()
+
+
+def test_a_file_of_a_commit_is_parsed_where_it_is_and_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))  # whoever writes there now fails
+    assert committed.yaml(b"train: {lr: 1e-05}\nday: 2020-01-01\n") == {
+        "train": {"lr": 1e-5},
+        "day": "2020-01-01",
+    }
+    with pytest.raises(committed.CommittedError, match="must hold groups of keys"):
+        committed.yaml(b"- 1")

@@ -1,0 +1,28 @@
+"""What the stages wrote, by run, and which run is best. Imports nothing that takes seconds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def by_run(pattern: str, runs: Iterable[str]) -> dict[str, Any]:
+    """The file of each run, `metrics/runs/{run}.json`, as `load` gives it."""
+    return {run: load(Path(pattern.format(run=run))) for run in runs}
+
+
+def load(path: Path) -> Any:
+    """What a stage wrote: JSON as plain values, CSV as a data frame."""
+    import pandas as pd
+
+    return pd.read_csv(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))
+
+
+def best_run(metrics: Mapping[str, dict[str, Any]]) -> str:
+    """Name of the run with the best validation accuracy, then macro-F1, then the first named."""
+
+    def merit(name: str) -> tuple[float, float]:
+        val = metrics[name]["selected"]["val"]
+        return val["accuracy"], val["macro_f1"]
+
+    return max(metrics, key=merit)
