@@ -20,7 +20,7 @@ log = logging.getLogger("emotions.stages")
 PARAMS_FILE: Final = Path("params.yaml")
 LOGS: Final = Path("logs")
 LOGGED: Final = ("torch", "torchvision", "numpy", "transformers", "openai")
-"""Packages whose versions stand in the log, where they are installed."""
+"""Packages whose versions are logged if installed."""
 
 
 def command(
@@ -30,11 +30,11 @@ def command(
     *,
     more: tuple[Path, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Run a stage as its command line says: `main(values)`, or `main(values, name)` where a key holds a
-    placeholder, `runs.{run}`, for the name of a block.
+    """Run a stage from its command line: `main(values)`, or `main(values, name)` if a key holds a
+    placeholder for a block's name, `runs.{run}`.
 
-    `values` are the validated params of `groups` (see `emotions.params_file.read`), and of a second file with
-    its groups, `more`.
+    `values` are the validated params of `groups` (see `emotions.params_file.read`) and of `more`, a second
+    file with its groups.
     """
     script = Path(sys.argv[0])
     package, stage = script.parent.name, script.stem
@@ -69,7 +69,7 @@ def command(
 
 
 def headline(values: Mapping[str, Any], usage: str | None) -> str:
-    """What a stage is about: the title of its run, else the first line of its script."""
+    """Title of a stage's run, else the first line of its script."""
     titles = [
         value if key.endswith("}.title") else getattr(value, "title", None) for key, value in values.items()
     ]
@@ -88,7 +88,7 @@ def _versions() -> str:
 
 
 def _commit() -> str:
-    """The commit that is checked out, if this is a git repository."""
+    """Log text for the checked-out commit; empty outside a git repository."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

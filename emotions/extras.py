@@ -1,4 +1,4 @@
-"""Libraries beyond the study's own: each extra has a lock, `requirements-<extra>.txt`, and a target."""
+"""Libraries beyond the study's own: each extra has a lock, `requirements-<extra>.txt`, and a make target."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ class MissingExtraError(ImportError):
 
 @contextlib.contextmanager
 def importing(extra: Extra) -> Iterator[None]:
-    """Around the imports of an extra's libraries.
+    """Wrap the imports of an extra's libraries.
 
     Raises:
         MissingExtraError: one of them is not installed.

@@ -1,4 +1,4 @@
-"""How a network is asked: device, number format, memory, and the logits of clean images."""
+"""Inference: device, number format, memory, and the logits of clean images."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from emotions.runtime.console import log, progress
 
 
 class InferenceError(RuntimeError):
-    """A network that cannot be asked on this machine; the message names the knob."""
+    """Inference that this machine cannot do; the message names the knob."""
 
 
 def default_device() -> torch.device:
@@ -23,11 +23,11 @@ def default_device() -> torch.device:
 
 
 def prepare_device(threads: int) -> torch.device:
-    """The device to compute on, with deterministic algorithms and a fixed number of CPU threads."""
+    """Set deterministic algorithms and the number of CPU threads; return the device to compute on."""
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    # Which would also fill all new memory, against reading what nothing has written: 4 % of a step.
+    # Deterministic mode also fills uninitialised memory; switching that off saves 4 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = default_device()
     log.info(f"device {device}, {torch.get_num_threads()} threads")
@@ -35,7 +35,7 @@ def prepare_device(threads: int) -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
-    """The number format of the matrix products; the log says which and why.
+    """The number format of the matrix products; the choice is logged.
 
     `auto`: bfloat16 on CPUs with AVX512-BF16 and on GPUs from compute capability 8.0, float16 on older GPUs,
     else float32. bfloat16 on an x86 CPU without these instructions is many times slower, hence a warning.
@@ -48,8 +48,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if precision != "auto":
         if precision == "bfloat16" and device.type == "cpu" and not _fast_in_bfloat16(otherwise=True):
             log.warning(
-                "train.precision is bfloat16, for which this CPU has no instructions (AVX512-BF16): it takes "
-                "many times as long as float32; set it to auto"
+                "train.precision is bfloat16, but this CPU has no instructions for it (AVX512-BF16); it "
+                "takes many times as long as float32; set it to auto"
             )
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
     if device.type == "cuda":
@@ -69,21 +69,21 @@ def _fast_in_bfloat16(otherwise: bool) -> bool:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """As metrics have it: `bfloat16`."""
+    """Name of a number format in the metrics, e.g. `bfloat16`."""
     return str(dtype).removeprefix("torch.")
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Mixed precision by autocast; nothing changes for float32."""
+    """Autocast to `dtype`; does nothing for float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 @contextlib.contextmanager
 def enough_memory(knobs: str) -> Iterator[None]:
-    """Name the knobs where the memory of the machine or the GPU does not suffice.
+    """Name the knobs to lower when the machine or the GPU runs out of memory.
 
     Raises:
-        InferenceError: in place of the error that torch or Python raise then.
+        InferenceError: in place of torch's or Python's out-of-memory error.
     """
     try:
         yield

@@ -1,6 +1,6 @@
-"""All of params.yaml: every stage checks it before it computes, so that no knob is refused after hours.
+"""Checks all of params.yaml before a stage computes, so that no knob is refused after hours.
 
-It returns nothing, and so is no dependency of a stage: a stage depends on the groups that it uses.
+It returns nothing, so it is not a dependency of a stage; a stage depends on the groups that it uses.
 """
 
 import difflib
@@ -28,7 +28,7 @@ Runs = Annotated[dict[str, RunParams], AfterValidator(usable_names)]
 
 
 class VerifyParams(Group):
-    """`tolerance`: how far a metric (a fraction) may move on a machine that rounds otherwise."""
+    """`tolerance`: allowed change of a metric (a fraction) on a machine that rounds differently."""
 
     tolerance: float = Field(ge=0, le=1)
 
@@ -59,7 +59,7 @@ def check(path: Path) -> None:
     """Check every knob of a params.yaml, and knobs against each other.
 
     Raises:
-        ParamsError: what is wrong, all of it, each with its key and what it may be.
+        ParamsError: a knob is wrong; the message lists every fault with its key and what is allowed.
     """
     content = params_file.load(path)
     try:
@@ -71,7 +71,7 @@ def check(path: Path) -> None:
 
 
 def _faults(params: StudyParams) -> Iterator[str]:
-    """What no knob shows alone."""
+    """Faults that no check of a single value finds."""
     try:
         choose_cam_layer(params.train.image_size, params.gradcam.min_grid)
     except AttentionError as error:
@@ -105,13 +105,13 @@ def _launcher_faults(params: StudyParams) -> Iterator[str]:
         normed = [name for name, run in params.runs.items() if set(run.trainable_parts) != {"head"}]
         if normed or params.pretrained.basic_emotions.epochs:
             yield (
-                f"train.batch_size is {batch}: each of {processes} processes would show batch norm one; "
+                f"train.batch_size is {batch}: each of {processes} processes would give batch norm 1 image; "
                 f"set it to {2 * processes} or more"
             )
 
 
 def _processes(launcher: str) -> int | None:
-    """How many processes a launcher starts in all; None where its options do not say a number."""
+    """Number of processes a launcher starts in all; None if its options do not give a number."""
     options = dict(re.findall(r"--?([\w-]+)[= ](\S+)", launcher))
     options = {name.replace("-", "_"): value for name, value in options.items()}
     each, machines = options.get("nproc_per_node", "1"), options.get("nnodes", "1")
@@ -122,7 +122,7 @@ def _processes(launcher: str) -> int | None:
 
 
 def _sentence(fault: Any) -> str:
-    """An error of pydantic for the person who wrote the file."""
+    """A pydantic error, worded for the person who wrote the file."""
     keys = [str(part) for part in fault["loc"]]
     name = ".".join(keys)
     if fault["type"] == "missing":
@@ -135,7 +135,7 @@ def _sentence(fault: Any) -> str:
 
 
 def _known(kind: Any, keys: list[str]) -> list[str]:
-    """Names of the knobs in a group, `keys` deep in a model."""
+    """Knob names of the group at the path `keys` in a model."""
     while typing.get_origin(kind) is Annotated or isinstance(kind, types.UnionType):
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is dict:

@@ -24,10 +24,10 @@ class Group(BaseModel):
 
 
 def usable_names(names: dict[str, Any]) -> dict[str, Any]:
-    """The blocks of `runs`, if each name can be a file's.
+    """Return the blocks of `runs` if every name can be a file name.
 
     Raises:
-        ValueError: one that cannot, or no run at all.
+        ValueError: a name cannot be a file name, or there is no run.
     """
     for name in names:
         if not name.isidentifier():
@@ -50,7 +50,7 @@ RunTitles = Annotated[dict[str, Any], AfterValidator(usable_names)]
 
 
 def parse(text: str) -> Any:
-    """A YAML text (safe loader; numbers as DVC writes them)."""
+    """Parse a YAML text (safe loader; numbers as DVC writes them)."""
     return yaml.load(text, _Yaml12Floats)  # noqa: S506 - a SafeLoader
 
 
@@ -58,7 +58,7 @@ def groups_of(text: str, name: str) -> dict[str, Any]:
     """The groups of a params file as nested dicts.
 
     Raises:
-        ParamsError: not YAML, or no mapping; the message holds `name`.
+        ParamsError: `text` is not YAML or not a mapping; the message holds `name`.
     """
     try:
         content = parse(text)

@@ -1,4 +1,4 @@
-"""Named random streams: every draw of the project derives from one seed and the name of what it is for.
+"""Named random streams: every draw of the project derives from one seed and the name of its purpose.
 
 Two streams with different names are independent, so changing one knob (say, the augmentation) does not
 reshuffle what another one draws (say, the order of the images).

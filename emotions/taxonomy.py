@@ -1,7 +1,7 @@
 """Emotion classes and their order. This module is the only place where an order of classes is decided.
 
 Every label file, folder name, confusion axis, report table and weight file takes its names and their order
-from here, so that an id can never be read in another order than the one it was written in.
+from here, so that every id is read in the order in which it was written.
 """
 
 import re
@@ -59,7 +59,7 @@ RAFCE_COUNTS: Final[dict[str, tuple[int, int, int]]] = dict(
         strict=True,
     )
 )
-"""Images a class in RAF-CE as published: (train, val, test)."""
+"""Published image counts of RAF-CE's classes: (train, val, test)."""
 
 ACTION_UNITS: Final[dict[int, str]] = {
     1: "inner brow raiser",
@@ -96,8 +96,8 @@ _STEM: Final = {
 
 
 def compound_classes(name: ClassSet) -> tuple[str, ...]:
-    """Class names of a class set, in the order of the model's outputs: RAF-CE's order, less what the set
-    lacks."""
+    """Class names of a class set, in the order of the model's outputs: RAF-CE's order without the
+    classes that the set lacks."""
     if name == "rafce14":
         return COMPOUND
     return tuple(c for c in COMPOUND if c not in NOT_IN_RAFDB)
@@ -124,21 +124,21 @@ _UNIT: Final = re.compile(r"[LRTB]*[1-9]\d?", re.ASCII)
 
 
 def parse_units(token: str) -> str:
-    """Action units of RAF-CE's label file as the manifest has them: `L12+t23` -> `L12+T23`, `null` -> `none`.
+    """Action units of RAF-CE's label file in the manifest's form: `L12+t23` -> `L12+T23`, `null` -> `none`.
 
     Raises:
-        ValueError: a part is no unit of 1 to 99 with optional prefixes L, R, T, B.
+        ValueError: a part is not a unit from 1 to 99 with optional prefixes L, R, T, B.
     """
     if token == "null":  # noqa: S105
         return "none"
     units = token.upper().split("+")
     wrong = next((unit for unit in units if not _UNIT.fullmatch(unit)), None)
     if wrong is not None:
-        raise ValueError(f"{wrong!r} in {token!r} is no action unit such as 12, L12, RB18, and no 'null'")
+        raise ValueError(f"{wrong!r} in {token!r} is not an action unit such as 12, L12, RB18, nor 'null'")
     return "+".join(units)
 
 
 def unit_numbers(action_units: str) -> frozenset[int] | None:
-    """FACS numbers of a manifest's action units: `1+L12` -> {1, 12}; sides and strengths do not count. `none`
-    is the empty set; None where they are not coded."""
+    """FACS numbers of a manifest's action units: `1+L12` -> {1, 12}, without sides and strengths. `none`
+    gives the empty set; units that are not coded give None."""
     return frozenset(int(number) for number in re.findall(r"\d+", action_units)) if action_units else None

@@ -1,4 +1,4 @@
-"""Hold the runs against each other on the same test images; what their errors follow.
+"""Compare the runs on the same test images, and find what their errors follow.
 
 Usage: python -m stages.compare
 """
@@ -29,12 +29,12 @@ def main(values: dict[str, Any]) -> None:
     rows = [r for r in dataset.read_manifest(DATASET) if r.role == "compound" and r.label in classes]
 
     def answers(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """True and predicted classes, in one order of images for all runs: int [N] each."""
+        """True and predicted classes, int [N] each, in one image order for all runs."""
         scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == @split").sort_values("image")
         truth, predicted = (scored[column].map(classes.index).to_numpy() for column in ("label", "predicted"))
         return truth, predicted
 
-    # The family that is named in advance: every pair of runs, accuracy and macro-F1 on test.
+    # The family of tests, fixed in advance: accuracy and macro-F1 on test, for every pair of runs.
     pairs: dict[str, dict[str, Any]] = {}
     p_values: dict[str, float] = {}
     for first, second in itertools.combinations(names, 2):

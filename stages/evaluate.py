@@ -136,14 +136,12 @@ def uncertain(
 
 
 def numbered(label: str) -> str:
-    """A class with its RAF-CE id before it: `10 Angrily_Disgusted`. Plots that sort by name keep the order
-    then."""
+    """Class name after its RAF-CE id, `10 Angrily_Disgusted`: plots that sort by name keep the order."""
     return f"{COMPOUND.index(label):02d} {label}"
 
 
 def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
-    """One line a validation image, as DVC's confusion template counts them: no image can be told from its
-    line."""
+    """One line a validation image, for DVC's confusion template to count; no line identifies its image."""
     lines = [
         f"{numbered(true)},{numbered(predicted)}\n"
         for true, row in zip(classes, counts, strict=True)

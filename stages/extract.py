@@ -1,4 +1,4 @@
-"""Collect the images of the chosen source, look at all of them, and leave out what must not be trained on.
+"""Collect the images of the chosen source, inspect them all, and leave out those unfit for training.
 
 Usage: python -m stages.extract
 """
@@ -36,22 +36,22 @@ log = logging.getLogger("emotions.stages.extract")
 
 
 def refuse_tracked(source: Source, folder: Path) -> None:
-    """Raises SourceError where git tracks raw files of a source that may not be passed on."""
+    """Raise SourceError where git tracks raw files of a source that may not be passed on."""
     if source.pictures_in_git and source.label_lists_in_git:
         return
     listed = subprocess.run(["git", "ls-files", "--", folder], capture_output=True, text=True, check=False)
     if listed.stdout:
         raise SourceError(
-            f"{folder}: git tracks files of it, {listed.stdout.splitlines()[0]} for one, and they may not be "
-            f"passed on: git rm -r --cached {folder}, and take them out of commits not yet pushed"
+            f"{folder}: git tracks files that may not be passed on, such as {listed.stdout.splitlines()[0]}; "
+            f"git rm -r --cached {folder}, and take them out of commits not yet pushed"
         )
 
 
 def without_leaks(
     rows: list[Row], pictures: dict[str, Picture], folder: Path, *, policy: str
 ) -> tuple[list[Row], list[Dropped], list[Pair]]:
-    """The rows kept, those left out, and every pair found. Pixel copies go first, then persons, near-copies
-    last."""
+    """Rows kept, rows left out, and every pair found. Pixel copies are removed first, then images of the same
+    person, then near-copies."""
 
     def image(row: Row) -> Any:
         return leakage.grey(decode((folder / row.image).read_bytes(), row.image).image)
@@ -129,7 +129,7 @@ def main(values: dict[str, Any]) -> None:
 
 
 def tell(counts: dict[str, Any], dropped: list[Dropped], pairs: list[Pair], *, policy: str) -> None:
-    """What a person should know at once."""
+    """Print and log what a person should know at once."""
     reasons = Counter(d.reason for d in dropped)
     if reasons:
         listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
@@ -140,7 +140,7 @@ def tell(counts: dict[str, Any], dropped: list[Dropped], pairs: list[Pair], *, p
     soft = counts["soft_labels"]
     if soft["compound_whose_two_highest_are_the_label"] < soft["compound"] / 2:
         log.warning(
-            f"of {soft['compound']:,} soft labels only {soft['compound_whose_two_highest_are_the_label']:,} "
+            f"only {soft['compound_whose_two_highest_are_the_label']:,} of {soft['compound']:,} soft labels "
             "have the two emotions of the image's label highest: do the label files belong together?"
         )
 

@@ -1,4 +1,4 @@
-"""Whether the maps of one run are about its network, and what its answers rest on. Only if asked for:
+"""Test whether the maps of one run depend on its network, and what its answers rest on. Only if asked for:
 
     dvc exp run -S faithfulness.measure=true
 
@@ -35,7 +35,7 @@ def main(values: dict[str, Any], name: str) -> None:
 
 
 def measured(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the network of a run rests on. Imports what takes seconds, which most studies never need."""
+    """What the answers of a run rest on. Slow imports stay in here, since most studies never need them."""
     import pandas as pd
 
     from emotions import inference

@@ -30,7 +30,7 @@ DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 BATCH = 16
 CONFUSIONS = 10
-"""Lines of the gallery of errors."""
+"""Confusions shown in the gallery of errors, one line each."""
 
 
 def main(values: dict[str, Any], name: str) -> None:

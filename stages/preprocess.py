@@ -23,7 +23,7 @@ OUT = Path("data/dataset_resnet_224.zip")
 
 
 def squared(row: Row, size: int) -> tuple[Row, dict[str, bytes]]:
-    """The row as the zip lists it, and its files."""
+    """A row as the zip lists it, and its files, resized."""
     content = images.to_square((EXTRACTED / row.image).read_bytes(), row.image, size)
     suffix = ".jpg" if content.startswith(b"\xff\xd8") else ".png"
     row = replace(row, image=str(PurePosixPath(row.image).with_suffix(suffix)))

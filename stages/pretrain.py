@@ -1,4 +1,4 @@
-"""Make the weights that every run starts from: none or ImageNet or a file, then the basic emotions.
+"""Make the weights that every run starts from: random, ImageNet or a file, then the basic emotions.
 
 Usage: python -m stages.pretrain
 """
@@ -33,8 +33,8 @@ METRICS = Path("metrics/pretrained.json")
 def initial_body(model: resnet.ResNet, weights: str) -> tuple[dict[str, Any], list[torch.Tensor]]:
     """Load the chosen weights into the body of `model`.
 
-    Returns where they came from, and weight and bias of the head that ImageNet's weights were trained with:
-    without it nothing could tell later what of ImageNet a run forgets.
+    Returns the weights' origin, and weight and bias of ImageNet's head. Without that head nothing could
+    measure later what a run forgets of ImageNet.
     """
     if weights == "none":
         return {"weights": "none"}, []
@@ -56,7 +56,7 @@ def main(values: dict[str, Any]) -> None:
     origin, imagenet_head = initial_body(model, pretrained.weights)
     record: dict[str, Any] = {**origin, "basic_emotions_epochs": epochs}
     if epochs == 0:
-        # Without the head that `build` made: nothing has trained it.
+        # The untrained head that `build` made is left out.
         state = {k: v for k, v in resnet.snapshot(model).items() if not k.startswith("fc.")}
         if console.first_process():
             write(state, [], record, more={"imagenet_head": imagenet_head} if imagenet_head else {})
@@ -119,7 +119,7 @@ def main(values: dict[str, Any]) -> None:
 def write(
     state: dict[str, torch.Tensor], history: list[Epoch], record: dict[str, Any], *, more: dict[str, Any]
 ) -> None:
-    """The outs of the stage."""
+    """Write the outs of the stage."""
     classes = list(BASIC) if history else []
     outs.write_torch(OUT, {"state_dict": state, "classes": classes, "origin": record, **more})
     outs.write_text(HISTORY, loop.history_csv(history))

@@ -1,6 +1,6 @@
-"""What a run did to the network it started from: a probe of its features, how far they moved, what it forgot.
+"""Measure what a run did to its starting network: probe its features, their change, and what it forgot.
 
-At the last epoch: an early selection would hide what training destroyed, as it hides overfitting.
+The last epoch is measured: early selection would hide what training destroyed, as it hides overfitting.
 
 Usage: python -m stages.probe run1
 """

@@ -1,4 +1,4 @@
-"""What the starting network knows: a linear probe of its features, its accuracy on what it was trained for.
+"""Measure the starting network: a linear probe of its features, and its accuracy on its original task.
 
 Usage: python -m stages.reference
 """

@@ -1,4 +1,4 @@
-"""Tabulate, diagnose and draw what was measured: summary, verdicts, figures, the report as Markdown and HTML.
+"""Tabulate, diagnose and draw the measurements: summary, verdicts, figures, report as Markdown and HTML.
 
 Usage: python -m stages.report
 """

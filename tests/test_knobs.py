@@ -63,7 +63,7 @@ def test_the_default_study_is_accepted_and_nothing_is_returned() -> None:
         ),
         (
             {"launcher": f"{sys.executable} --nnodes 2 --nproc_per_node 2", "train.batch_size": 4},
-            "each of 4 processes would show batch norm one; set it to 8 or more",
+            "each of 4 processes would give batch norm 1 image; set it to 8 or more",
         ),
         ({"train.optimiser": "adam"}, "train.optimiser is not a knob; did you mean 'optimizer'?"),
         ({"trian": {}}, "trian is not a knob; did you mean 'train'?"),

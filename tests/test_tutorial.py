@@ -112,7 +112,5 @@ def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["data"]["source"] = "tabel"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(
-        params_file.ParamsError, match="no source is called so; there are synthetic, rafce, ferplus"
-    ):
+    with pytest.raises(params_file.ParamsError, match="unknown source; use one of synthetic, rafce, ferplus"):
         params_file.read(tmp_path / "params.yaml", extract.PARAMS)

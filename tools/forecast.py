@@ -1,4 +1,4 @@
-"""How long the trainings that are due will take on this machine, from a measured second of steps of each."""
+"""Forecast of how long due trainings take on this machine, from a measured second of steps of each."""
 
 import json
 import time
@@ -22,12 +22,12 @@ KNOBS: Final = {
 }
 AUDIT: Final = Path("metrics/data.json")
 OTHER_STAGE_SECONDS: Final = 10.0
-"""A stage that does not train: imports, scoring of a thousand images, figures."""
+"""Seconds for a stage that does not train: imports, scoring a thousand images, figures."""
 
 
 def images(data: DataParams, counted: bool) -> dict[str, tuple[int, int]] | None:
-    """Training and validation images by role (`basic`, `compound`), of drawn faces as params.yaml has it, of
-    others as the last `extract` counted; None where that is still to come (not `counted`)."""
+    """Number of training and validation images by role (`basic`, `compound`). Drawn faces are counted from
+    params.yaml, others by the last `extract`; None where that is still to come (not `counted`)."""
     if data.source == "synthetic":
         drawn = data.synthetic
         return {"compound": (drawn.train, drawn.val), "basic": (drawn.basic * 3 // 4, drawn.basic // 8)}
@@ -39,7 +39,7 @@ def images(data: DataParams, counted: bool) -> dict[str, tuple[int, int]] | None
 
 
 class Training(NamedTuple):
-    """A training that is due. `role`: of its images; `parts`: that learn."""
+    """A training that is due. `role`: role of its images; `parts`: the parts that learn."""
 
     role: str
     epochs: int
@@ -47,7 +47,7 @@ class Training(NamedTuple):
 
 
 def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Training]:
-    """The trainings among the stages `names`, by stage."""
+    """Trainings among the stages `names`, by stage."""
     found = {}
     epochs = values["pretrained"].basic_emotions.epochs
     if "pretrain" in names and epochs:
@@ -60,7 +60,7 @@ def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Tr
 
 
 def measured(train: TrainParams, parts: list[resnet.Part]) -> tuple[float, float]:
-    """Seconds that this machine takes to train and to score an image, where `parts` learn."""
+    """Seconds an image that this machine takes to train, and to score, where `parts` learn."""
     device = inference.prepare_device(train.threads)
     dtype = inference.resolve_precision(train.precision, device)
     model = resnet.build(11, 0.0, seed=0).to(device)
@@ -89,7 +89,7 @@ def measured(train: TrainParams, parts: list[resnet.Part]) -> tuple[float, float
 
 
 def seconds_each(work: Callable[[], None]) -> float:
-    """Mean duration within a second, after a first time that is not counted."""
+    """Mean seconds a call, over about a second of calls after an uncounted first."""
     work()
     begun, times = time.perf_counter(), 0
     while not times or time.perf_counter() - begun < 1:
@@ -99,8 +99,8 @@ def seconds_each(work: Callable[[], None]) -> float:
 
 
 def forecast(path: Path, names: Collection[str]) -> str:
-    """What the stages `names` will take here with the knobs in `path`, roughly, as a line; empty where none
-    of them trains.
+    """One line with the rough duration of the stages `names` here, with the knobs in `path`; empty where
+    none of them trains.
 
     Raises:
         ParamsError: a knob that cannot be used.
@@ -113,7 +113,7 @@ def forecast(path: Path, names: Collection[str]) -> str:
     each = {name: measured(train, one.parts) for name, one in found.items()}
     if sizes is None:
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, (seconds, _) in each.items())
-        return f"Images a second that are trained here: {speeds}. How many there are, `extract` will count."
+        return f"Training speed here, images a second: {speeds}. `extract` will count the images."
     minutes = {}
     for name, (role, epochs, _) in found.items():
         images_train, images_val = sizes[role]

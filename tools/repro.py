@@ -2,8 +2,8 @@
 
 Usage: python -m tools.repro
 
-Where a training is due, a second of steps of each is measured; busy cores and a nearly full disk are warned
-of. Where nothing is due, nothing is measured.
+Where trainings are due, measures a second of steps of each, and warns about busy cores and a nearly full
+disk. Where nothing is due, nothing is measured.
 """
 
 import os
@@ -17,6 +17,8 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 
+from emotions import knobs
+from emotions.params_file import ParamsError
 from emotions.runtime.parallel import cores
 
 PIPELINE: Final = "dvc.yaml"
@@ -24,7 +26,7 @@ PARAMS_FILE: Final = Path("params.yaml")
 NEEDED_GB: Final = 12
 """Disk for environment, data, cache and weights, in GB."""
 BUSY_CORES: Final = 0.5
-"""Cores kept busy by other programs from which on a warning is due."""
+"""Cores kept busy by other programs, above which a warning is due."""
 
 
 def due(repo: Repo) -> list[str]:
@@ -38,7 +40,7 @@ def due(repo: Repo) -> list[str]:
 
 
 def warnings() -> list[str]:
-    """Lines about what slows the study down on this machine, or ends it: busy cores, a nearly full disk."""
+    """Warnings about busy cores, which slow the study down, and a nearly full disk, which may end it."""
     found = []
     busy = psutil.cpu_percent(interval=0.5) / 100 * (os.cpu_count() or 1)
     if busy > BUSY_CORES:
@@ -49,7 +51,7 @@ def warnings() -> list[str]:
     free = shutil.disk_usage(".").free / 1e9
     if free < NEEDED_GB:
         found.append(
-            f"{free:.1f} GB of disk are free here; with its environment the study takes up to {NEEDED_GB}"
+            f"{free:.1f} GB of disk are free here; the study with its environment takes up to {NEEDED_GB} GB"
         )
     return found
 
@@ -64,19 +66,17 @@ def main() -> int:
         if not names:
             print("Data and pipelines are up to date.")
             return 0
+    try:
+        knobs.check(PARAMS_FILE)
+    except ParamsError as error:
+        print(f"repro: {error}", file=sys.stderr)
+        return 1
     if any(name.partition("@")[0] in ("pretrain", "train") for name in names):
         for warning in warnings():
             print(f"warning: {warning}", file=sys.stderr)
-        from emotions.params_file import (
-            ParamsError,  # not at the top: torch takes seconds, and nothing may be due
-        )
-        from tools.forecast import forecast
+        from tools.forecast import forecast  # torch takes seconds to import, and no training may be due
 
-        try:
-            print(forecast(PARAMS_FILE, names), file=sys.stderr, flush=True)
-        except ParamsError as error:
-            print(f"repro: {error}", file=sys.stderr)
-            return 1
+        print(forecast(PARAMS_FILE, names), file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "dvc", "repro"]
     return os.execv(sys.executable, command)  # noqa: S606 - from here on it is `dvc repro`
 

@@ -2,8 +2,8 @@
 
 Usage: python -m vlm.ask zero_shot
 
-Every answer is kept in `.answers/` as soon as it is given: the same command goes on where it was cut off, and
-asks nothing twice.
+Every answer is kept in `.answers/` as soon as it is given: after an interruption the same command continues,
+and asks nothing twice.
 """
 
 import zipfile
@@ -28,7 +28,7 @@ from vlm.shared.reading import names
 
 
 class AskParams(Group):
-    """`image_size`: pixels a side. `limit`: images of each split, drawn from `seed`; null: all. `unanswered`:
+    """`image_size`: pixels a side. `limit`: images a split, drawn from `seed`; null: all. `unanswered`:
     whether images without an answer end the stage or count as wrong."""
 
     image_size: int = Field(ge=28, le=1024)
@@ -64,7 +64,7 @@ def main(values: dict[str, Any], name: str) -> None:
     prompt = conversation.read_prompt(path, {"classes": names(classes), "units": ACTION_UNITS})
     if way.shots and not prompt.answer:
         raise conversation.PromptError(
-            f"{path}: {way.shots} shots need a third part that says how an example is answered"
+            f"{path}: {way.shots} shots need a third part, the answer to an example; add it or set shots to 0"
         )
     with zipfile.ZipFile(DATASET) as archive:
 
@@ -125,11 +125,11 @@ def main(values: dict[str, Any], name: str) -> None:
         "cost": (price.prompt * prompt_tokens + price.completion * tokens) / 1e6 if price else None,
     }
     outs.write_json(Path(f"vlm/metrics/usage/{name}.json"), usage)
-    show(f"{len(found.replies)} answers, {found.asked} of them asked for now")
+    show(f"{len(found.replies)} answers, {found.asked} of them new")
 
 
 def load(model: ModelParams, server: ServerParams) -> Backend:
-    """The backend that the params name; its library is imported here alone."""
+    """Load the backend that the params name; its library is imported only here."""
     device = inference.prepare_device(torch.get_num_threads())
     if model.backend == "server":
         from vlm.shared.server import Server
@@ -143,28 +143,28 @@ def load(model: ModelParams, server: ServerParams) -> Backend:
 def of_split(
     rows: list[manifest.Row], split: str, classes: tuple[str, ...], *, seed: int
 ) -> list[manifest.Row]:
-    """The compound images of a split in a random order, so that the first of them are a fair sample."""
+    """The compound images of a split in random order, so that the first ones are a fair sample."""
     found = [r for r in rows if r.role == "compound" and r.split == split and r.label in classes]
     return sorted(found, key=lambda r: stream_seed(seed, "asked", r.image))
 
 
 def report_failures(found: asking.Asked, unanswered: str, name: str) -> None:
-    """Each image without an answer in the log.
+    """Log each image without an answer.
 
     Raises:
-        ModelError: there is one, and that is an error.
+        ModelError: an image has no answer, and `unanswered` is `error`.
     """
     for image, failure in found.failures.items():
         log.warning(f"{image}: no answer ({failure.reason})")
     if found.failures and unanswered == "error":
         raise ModelError(
             f"{len(found.failures)} images have no answer (above); the other {len(found.replies)} are kept. "
-            f"Run this again to ask those alone, or set ask.unanswered to `wrong`"
+            f"Run this again to ask about the missing ones, or set ask.unanswered to `wrong`"
         )
 
 
 def reply_of(found: asking.Asked, image: str) -> dict[str, Any]:
-    """A reply as the out has it; without one, `failure` says why."""
+    """A reply as it stands in the out; without one, `failure` gives the reason."""
     reply = found.replies.get(image)
     if reply is None:
         return {"text": None, "failure": found.failures[image].reason}

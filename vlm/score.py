@@ -1,4 +1,4 @@
-"""Score the answers and set them beside the runs of the study: metrics, matrices, report.
+"""Score the answers and compare them with the runs of the study: metrics, matrices, report.
 
 Usage: python -m vlm.score
 """
@@ -55,11 +55,11 @@ def main(values: dict[str, Any]) -> None:
     images = frames[first].index
     for name in others:
         if set(frames[name].index) != set(images):
-            raise ScoreError(f"vlm/answers/{name}.json and {first}.json are of other images; ask both again")
+            raise ScoreError(f"vlm/answers/{name}.json and {first}.json differ in images; ask both again")
         frames[name] = frames[name].loc[images]
     for name, found in (*measured.items(), *answers.items()):
         if (found["data"], found["classes"]) != (answers[first]["data"], list(classes)):
-            raise ScoreError(f"{name} and {first} are of other data or classes; run `dvc repro vlm/dvc.yaml`")
+            raise ScoreError(f"{name} and {first} differ in data or classes; run `dvc repro vlm/dvc.yaml`")
     labels, split = frames[first]["label"].to_numpy(), frames[first]["split"].to_numpy()
     predicted = {name: predictions(name, images, classes) for name in values["runs"]}
     predicted |= {name: found["answer"].to_numpy() for name, found in frames.items()}
@@ -141,7 +141,7 @@ def main(values: dict[str, Any]) -> None:
 
 
 def frame(way: dict[str, Any], classes: tuple[str, ...]) -> pd.DataFrame:
-    """Answers by image: split, label and answer as numbers, C = outside, and why it is outside."""
+    """Answers by image: split, label and answer as numbers (C: outside the classes), reason if outside."""
     rows = []
     for given in way["answers"]:
         answer, reason = (
@@ -155,13 +155,13 @@ def frame(way: dict[str, Any], classes: tuple[str, ...]) -> pd.DataFrame:
 
 
 def predictions(name: str, images: pd.Index, classes: tuple[str, ...]) -> np.ndarray:
-    """What a run of the study says to these images: int [N]."""
+    """Classes that a run of the study predicts for these images: int [N]."""
     table = pd.read_csv(f"data/predictions/{name}.csv").set_index("image")["predicted"]
     return table.loc[images].map(classes.index).to_numpy()
 
 
 def reasons(found: pd.DataFrame) -> dict[str, int]:
-    """Answers outside the classes, test, by reason."""
+    """Number of test answers outside the classes, by reason."""
     counts = Counter(found.query("split == 'test'")["reason"])
     return {reason: counts[reason] for reason in (*OUTSIDE, "unanswered") if counts[reason]}
 

@@ -1,1 +1,1 @@
-"""Where a network's heat falls, whether the maps are about it, and what it rests on."""
+"""Where a network's heat falls, whether the maps depend on it, and what its answers rest on."""

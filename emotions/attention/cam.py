@@ -1,4 +1,4 @@
-"""Class-activation maps: of which layer, of which class, and which examples a gallery shows."""
+"""Class-activation maps of one layer and class each, and the examples that a gallery shows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +19,10 @@ METHODS: Final = {"gradcam": GradCAM, "layercam": LayerCAM}
 
 @contextmanager
 def _graph_begins_at(layer: nn.Module) -> Iterator[None]:
-    """Within: gradients reach back to the output of `layer` and no further, which saves the rest of the
-    backward pass. Only for a network whose parameters and input require no gradient.
+    """Stop gradients at the output of `layer`, which saves the rest of the backward pass. Only for a network
+    whose parameters and input require no gradient.
 
-    The library hooks `layer` too, and must do so after this: hooks run in the order in which they were
-    registered.
+    The library hooks `layer` too, and must do so after this: hooks run in the order of registration.
     """
     handle = layer.register_forward_hook(lambda _module, _inputs, out: out.detach().requires_grad_(True))
     try:
@@ -46,8 +45,8 @@ def heat_maps(
     """Class-activation maps, float32 [N, H, W] in [0, 1], of the class `targets[i]` for uint8 images [N, 3,
     H, W]: LayerCAM (Jiang et al. 2021, IEEE TIP 30:5875) or Grad-CAM (Selvaraju et al. 2017, ICCV).
 
-    Each is scaled so that its least value is 0 and its greatest 1; a map without positive evidence is 0
-    everywhere. Computed in float32: the library's gradients do not work under bfloat16 autocast.
+    Each map is scaled to minimum 0 and maximum 1; a map without positive evidence is 0 everywhere. Computed
+    in float32: the library's gradients do not work under bfloat16 autocast.
     """
     model.eval().requires_grad_(False)
     block = getattr(model, layer)[-1]
@@ -92,8 +91,8 @@ def confusion_rows(
     most: int,
     examples: int,
 ) -> list[list[dict[str, Any]]]:
-    """The `most` most frequent confusions, each with its `examples` most confident errors, as `gallery_rows`
-    has them. Of equally frequent ones the first in the order of the classes."""
+    """The `most` most frequent confusions, each with its `examples` most confident errors in the form of
+    `gallery_rows`. Equally frequent ones come in the order of the classes."""
     counts = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     pairs = sorted((-int(counts[i, j]), int(i), int(j)) for i, j in np.argwhere(counts) if i != j)
     return [

@@ -1,4 +1,4 @@
-"""Whether the maps of a run are about its network, and what its answers rest on: all of it, of one run."""
+"""All tests of one run: whether its maps depend on its network, and what its answers rest on."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ BATCH: Final = 16
 SCORING_BATCH: Final = 64
 
 Locate = Callable[[Split, str], Located]
-"""Where eyes, mouth and the rest lie in the images of a split; the text is the title of its bar."""
+"""Function that locates eyes, mouth and the rest in a split's images; the text titles its progress bar."""
 
 
 def examine(
@@ -36,15 +36,16 @@ def examine(
     dtype: torch.dtype,
     name: str,
 ) -> dict[str, Any]:
-    """What the answers to `train` and `val` rest on, and whether the maps of `val` are about the network. The
-    weights of `model` are lost.
+    """Measure what the answers to `train` and `val` rest on, and whether the maps of `val` depend on the
+    network. The weights of `model` are lost.
 
     Args:
-        splits: `train` and `val`. answers: of `model` to the images of `val`. name: of the run, for the bars.
+        splits: `train` and `val`. answers: classes that `model` gives the images of `val`. name: the run, for
+        the progress bars.
 
     Returns:
-        `images` of ROAD, and `road`, `correlation`, `random_weights`, `passed` as
-        `emotions.attention.faithfulness` has them; `rests_on` by split.
+        `images`: their number in ROAD. `road`, `correlation`, `random_weights`, `passed`: as in
+        `emotions.attention.faithfulness`. `rests_on`: by split.
     """
     rests_on = by_split(model, splits, locate, seed=seed, device=device, dtype=dtype)
     val = splits["val"]
@@ -110,7 +111,7 @@ def by_split(
     device: torch.device,
     dtype: torch.dtype,
 ) -> dict[str, dict[str, Any] | None]:
-    """`of_split` of the two splits `train` and `val`; of training no more images than of validation."""
+    """`of_split` for `train` and `val`; no more training images than validation images are used."""
     found = {}
     for name, split in splits.items():
         chosen = split.subset(spread(len(split), len(splits["val"])))
@@ -129,7 +130,7 @@ def of_split(
     device: torch.device,
     dtype: torch.dtype,
 ) -> dict[str, Any] | None:
-    """What the answers to these images rest on; None where it is not known what lies where. Images without
+    """What the answers to these images rest on; None where the areas are not located. Images without
     landmarks are left out."""
     if located.how == landmarks.UNLOCATED:
         return None
@@ -138,7 +139,7 @@ def of_split(
     masks = {area: mask[rows] for area, mask in located.masks.items()}
     labels = split.labels.numpy()
     pixels = split.images.permute(0, 2, 3, 1).numpy()
-    exact = reliance.BACKGROUND in masks  # landmarks do not tell it from hair and forehead
+    exact = reliance.BACKGROUND in masks  # landmarks do not separate it from hair and forehead
     donor = reliance.donors(labels, generator) if exact else None
     versions = {"unchanged": pixels, **reliance.changed(pixels, donor, masks, generator=generator)}
     answers = {}
@@ -164,5 +165,5 @@ def of_split(
 
 
 def spread(total: int, most: int) -> np.ndarray:
-    """Numbers of `most` evenly spaced images: rows are sorted by class, so that keeps the class shares."""
+    """Indices of up to `most` evenly spaced images. Rows are sorted by class, so class shares are kept."""
     return np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int))

@@ -1,11 +1,10 @@
-"""Whether class-activation maps are about the network: do they change with its weights, do they mark what it
-uses.
+"""Faithfulness of class-activation maps: they should change with the weights and mark what the network uses.
 
-Two tests, each against what a map that knows nothing would reach. *Parameter randomisation* (Adebayo et al.
-2018, NeurIPS 31): the weights are replaced by random ones, part by part from the head down; maps that stay
-the same show the picture and not the network. *ROAD* (Rong et al. 2022, ICML, in the grad-cam library): the
-pixels that a map ranks highest are filled in, then those it ranks lowest; a good map hurts the answer more by
-the first. The same is done with random maps and with one that marks the middle.
+Two tests, each against an uninformed map. *Parameter randomisation* (Adebayo et al. 2018, NeurIPS 31)
+replaces the weights by random ones, part by part from the head down. Maps that stay the same show the picture
+and not the network. *ROAD* (Rong et al. 2022, ICML, in the grad-cam library) fills in the pixels that a map
+ranks highest, then those it ranks lowest. With a good map the first hurts the answer more. The same is done
+with random maps and with one that marks the middle.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +27,13 @@ from emotions.random_streams import numpy_stream, stream_seed
 from emotions.runtime.console import progress
 
 PERCENTILES: Final = (20, 40, 60, 80)
-"""Percent of the pixels that ROAD fills in, each in turn."""
+"""Percentages of the pixels that ROAD fills in, one after another."""
 CENTRE_WIDTH: Final = 0.25
 """Standard deviation of the map that marks the middle, as a share of the image's side."""
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of maps [N, H, W], pair by pair, float [N]; 0 where one of them is constant."""
+    """Spearman's correlation of paired maps [N, H, W], float [N]; 0 where either map is constant."""
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     centred = [r - r.mean(1, keepdims=True) for r in ranks]
     product = (centred[0] * centred[1]).sum(1)
@@ -43,8 +42,8 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def randomised(model: ResNet, seed: int) -> Iterator[str]:
-    """Replace the weights of `model` by those of a new network, part by part from the head down; after each
-    the name of the part is yielded. Batch-norm statistics become those of a new network, too."""
+    """Replace the weights of `model` by those of a new network, part by part from the head down, and yield
+    the name of each part after it. Batch-norm statistics become those of a new network, too."""
     fresh = resnet.build(model.fc.out_features, 0.0, seed=seed)
     for name in reversed(PARTS):
         for own, new in zip(resnet.part(model, name), resnet.part(fresh, name), strict=True):
@@ -63,8 +62,8 @@ def answers(model: ResNet, images: torch.Tensor, batch_size: int, *, device: tor
 
 
 def to_cells(heat: np.ndarray, grid: int) -> np.ndarray:
-    """Maps in the cells of their layer: what lies between is interpolated and would add nothing but
-    agreement. float [N, H, W] -> [N, grid, grid]."""
+    """Reduce maps to the cells of their layer, float [N, H, W] -> [N, grid, grid]. Interpolated values
+    between cells would only add agreement."""
     return F.adaptive_avg_pool2d(torch.from_numpy(heat)[:, None], grid)[:, 0].numpy()
 
 
@@ -81,22 +80,22 @@ def randomisation(
     seed: int,
     title: str = "",
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Rank correlation of the maps with those after randomisation, and the maps of a network that is random
-    throughout, float32 [N, H, W]. The weights of `model` are lost.
+    """Rank correlation of the maps with those after randomisation, and the maps of a fully random network,
+    float32 [N, H, W]. The weights of `model` are lost.
 
-    Each network explains its own answer: to a network with a random head one class is as good as another,
-    and of one that it does not answer the map is often empty. Faces lie in the middle, and edges draw
-    heat under any weights: the correlation stays high where every map avoids the background. So it
-    describes, and what decides about a number is whether that number changes (`passed`).
+    Each network explains its own answer. To a network with a random head one class is as good as another, and
+    the map of a class that it does not answer is often empty. Faces lie in the middle, and edges draw heat
+    under any weights, so the correlation stays high where every map avoids the background. It therefore only
+    describes; a number is judged by whether that number changes (`passed`).
 
     Args:
         images: uint8 [N, 3, H, W]; N at least 2. heat: float [N, H, W], the maps of `model` for
         its answers.
 
     Returns:
-        `by_part`: part from which on all is random -> mean correlation. `all`: mean and 95 % interval with
-        all parts random. `other_image`: mean correlation of the maps of different images, which says how
-        alike they are anyway.
+        `by_part`: last part randomised, counting from the head -> mean correlation. `all`: mean and 95 %
+        interval with all parts random. `other_image`: mean correlation of maps of different images, a
+        baseline for how alike maps are anyway.
     """
     trained = to_cells(heat, grid)
     by_part: dict[str, float] = {}
@@ -131,7 +130,7 @@ def centre_prior(images: int, side: int) -> np.ndarray:
 
 
 def random_maps(images: int, side: int, grid: int, *, generator: np.random.Generator) -> np.ndarray:
-    """Maps of random cells, as smooth as those of the layer, float32 [N, side, side] in [0, 1]."""
+    """Maps of random cells, as smooth as the layer's maps, float32 [N, side, side] in [0, 1]."""
     cells = torch.from_numpy(generator.random((images, 1, grid, grid), np.float32))
     return F.interpolate(cells, (side, side), mode="bilinear", align_corners=False)[:, 0].numpy()
 
@@ -150,11 +149,11 @@ def road(
 ) -> dict[str, Any]:
     """ROAD of the maps against random maps and the middle of the picture.
 
-    The score of a map is half of: probability of the answer after filling in the pixels it ranks lowest, less
-    after those it ranks highest; mean over PERCENTILES.
+    A map's score compares the answer's probability after filling in its lowest-ranked pixels with that after
+    its highest-ranked. It is half of the first less the second, mean over PERCENTILES.
 
     Returns:
-        `map`: mean and 95 % interval; `less_random`, `less_centre`: the same of the paired differences.
+        `map`: mean score and 95 % interval; `less_random`, `less_centre`: the same for paired differences.
     """
     model.eval()
     metric = ROADCombined(percentiles=list(PERCENTILES))
@@ -166,7 +165,7 @@ def road(
     }
     scores: dict[str, list[np.ndarray]] = {name: [] for name in maps}
     with torch.random.fork_rng(devices=[]), progress(title, len(images)) as bar:
-        torch.manual_seed(stream_seed(seed, "road", "noise"))  # the library adds a little to what it fills in
+        torch.manual_seed(stream_seed(seed, "road", "noise"))  # the library adds noise to filled pixels
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             batch = normalise(to_float(images[rows].to(device)))
@@ -183,15 +182,15 @@ def road(
 
 
 def passed(road: Mapping[str, Any], random_weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Which tests the maps pass, each beyond chance.
+    """The tests that the maps pass, each beyond chance.
 
     Args:
-        road: as `road` gives it. random_weights: by area, as `shares.against` compares the maps with those of
-        a network of random weights.
+        road: as `road` gives it. random_weights: by area, as `heat_shares.against` compares the maps with
+        those of a network of random weights.
 
     Returns:
-        `random`, `centre`: whether they mark what the network uses better than such maps do. `areas`: those
-        whose share of heat is another one than under random weights; what is said of the others says nothing
+        `random`, `centre`: whether the maps mark what the network uses better than such maps do. `areas`:
+        areas whose share of heat differs from that under random weights. The other areas' shares say nothing
         about this network.
     """
     return {

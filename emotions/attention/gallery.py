@@ -1,6 +1,6 @@
 """Pictures of one run's class-activation maps: examples beside their maps, and mean maps by class.
 
-Signs and RAF-CE's class names only, no sentence: the report explains them in its language.
+They carry signs and RAF-CE's class names, no sentences: the report explains them in its language.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def draw_confusions(
     """A line of examples for each confusion, image beside overlay, as JPEG.
 
     Args:
-        pairs: what stands before the line, and its rows as for `draw`, `examples` at most.
+        pairs: text before the line, and its rows as for `draw`, at most `examples`.
     """
     lines = max(len(pairs), 1)
     figure, axes = plt.subplots(
@@ -87,11 +87,11 @@ def draw_confusions(
 def draw_means(
     maps: Mapping[str, np.ndarray], outlines: Mapping[str, np.ndarray], side: int, *, title: str
 ) -> bytes:
-    """Mean maps, one panel each, with the outlines of the mean face; no picture of a face is in it. PNG.
+    """Mean maps as PNG, one panel each, with the outlines of the mean face but no picture of a face.
 
     Args:
         maps: title of the panel -> float [G, G], 1 = even heat. outlines: area -> share of the images that
-        have it at a pixel, float [side, side]; a line is drawn at half of the greatest.
+        have it at a pixel, float [side, side]; a line is drawn at half the maximum.
     """
     columns = 4
     lines = -(-len(maps) // columns)
@@ -118,7 +118,7 @@ def draw_means(
 def show_map(
     panel: Any, one: np.ndarray, outlines: Mapping[str, np.ndarray], *, side: int, **colours: Any
 ) -> Any:
-    """A map of few cells in a panel, each cell as one square, under the outlines of the mean face."""
+    """Draw a coarse map in a panel, one square a cell, under the outlines of the mean face."""
     shown = panel.imshow(one, extent=(0, side, side, 0), interpolation="nearest", **colours)
     for outline in outlines.values():
         half = float(outline.max()) / 2

@@ -1,8 +1,8 @@
-"""How much of a class-activation map falls on which part of the picture, beside what its area explains.
+"""Share of a class-activation map's heat on each part of the picture, relative to the part's area.
 
 Every statistic is a ratio of sums over images, heat on a part over the part's area: 1.0 is no preference. Its
-standard error is the linearised one (Cochran 1977, Sampling Techniques, 6.4): each image has an influence on
-the ratio, and statistics made of several ratios add their influences up.
+standard error is linearised (Cochran 1977, Sampling Techniques, 6.4). Each image has an influence on the
+ratio; a statistic made of several ratios combines their influences.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,26 +25,26 @@ AREAS: Final[dict[str, tuple[str, ...]]] = {
     "hair": ("hair",),
     "background": ("background",),
 }
-"""What is reported for images with region maps: area -> regions."""
+"""Areas reported for images with region maps: area -> regions."""
 
 CENTRE: Final = 0.6
-"""Side of the central square, as a share of the image's side, where no region map is known."""
+"""Side of the central square used without region maps, as a fraction of the image's side."""
 
 CONTRAST: Final = 1.5
-"""How much more heat, relative to area, an ideal map of an area must have on it than on any other area.
+"""Least ratio of an ideal map's heat on its area to its heat on any other area, each relative to area size.
 
-`python -m benchmarks.resolution` has what trained networks reach at the grids where this holds.
+`python -m benchmarks.resolution` shows what trained networks reach at the grids where this holds.
 """
 
 FEWEST: Final = 5
-"""Images below which no share of a class, and no unit, is reported: an interval of four images is no news."""
+"""Fewest images for which a class or an action unit is reported: four give too wide an interval."""
 
 UNITS: Final[dict[str, tuple[int, ...]]] = {
     "eyes_brows": (1, 2, 4, 5, 6, 7, 43, 45),
     "nose": (9, 38, 39),
     "mouth": (8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28),
 }
-"""Where a facial action unit shows: area -> FACS numbers (Ekman, Friesen & Hager 2002)."""
+"""Action units that show in each area: area -> FACS numbers (Ekman, Friesen & Hager 2002)."""
 
 Masks = Mapping[str, np.ndarray]
 """Area -> bool [N, H, W]."""
@@ -54,8 +54,8 @@ Masks = Mapping[str, np.ndarray]
 class HeatShares:
     """Heat and area of each image, as shares of its map and of its picture.
 
-    `areas`: R names. `heat`, `area`: float [N, R]. Images whose map is empty are left out before; `kept`:
-    bool over the images as they were, of which N are True.
+    `areas`: R names. `heat`, `area`: float [N, R], without images whose map is empty. `kept`: bool over all
+    images, N of them True.
     """
 
     areas: tuple[str, ...]
@@ -70,12 +70,12 @@ class HeatShares:
 
 
 def area_masks(regions: np.ndarray) -> dict[str, np.ndarray]:
-    """Masks of AREAS, bool [N, H, W] each, of region maps uint8 [N, H, W] whose values index REGIONS."""
+    """Masks of AREAS, bool [N, H, W] each, from region maps uint8 [N, H, W] whose values index REGIONS."""
     return {name: np.isin(regions, [REGIONS.index(r) for r in members]) for name, members in AREAS.items()}
 
 
 def centre_masks(images: int, side: int) -> dict[str, np.ndarray]:
-    """The central square against the border, where nothing is known about the picture."""
+    """Masks of the central square and the border, for pictures of unknown layout."""
     edge = round(side * (1 - CENTRE) / 2)
     centre = np.zeros((images, side, side), bool)
     centre[:, edge : side - edge, edge : side - edge] = True
@@ -83,7 +83,7 @@ def centre_masks(images: int, side: int) -> dict[str, np.ndarray]:
 
 
 def by_image(heat: np.ndarray, masks: Masks) -> HeatShares:
-    """Of every image with a map that is not empty: the share of heat and of area of every part.
+    """Shares of heat and of area of every part, for each image whose map is not empty.
 
     Args:
         heat: float [N, H, W], not negative.
@@ -92,12 +92,12 @@ def by_image(heat: np.ndarray, masks: Masks) -> HeatShares:
     total = heat[kept].sum((1, 2), dtype=np.float64)
     on = [(heat[kept] * mask[kept]).sum((1, 2), dtype=np.float64) / total for mask in masks.values()]
     area = [mask[kept].mean((1, 2)) for mask in masks.values()]
-    none = np.zeros((int(kept.sum()), 0))  # of no part at all
+    none = np.zeros((int(kept.sum()), 0))  # no parts were given
     return HeatShares(tuple(masks), np.stack(on, 1) if on else none, np.stack(area, 1) if on else none, kept)
 
 
 def ratio(heat: np.ndarray, area: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean share of heat over mean share of area, and the influence of each image on it, float [N].
+    """Mean share of heat over mean share of area, and each image's influence on this ratio, float [N].
 
     Args:
         heat, area: float [N] each, of one part; `area` not 0 everywhere.
@@ -146,10 +146,10 @@ def summary(found: HeatShares, rows: np.ndarray | None = None) -> dict[str, dict
 def difference(
     found: HeatShares, area: str, *, first: np.ndarray, second: np.ndarray
 ) -> dict[str, Any] | None:
-    """Ratio of an area over the images `first` less that over `second` (bool [N], no image in both).
+    """Ratio of an area over the images `first` less its ratio over `second` (bool [N], no image in both).
 
-    Returns `difference`, its 95 % `interval`, `images` of either; None with fewer than FEWEST in one, or none
-    that has the area.
+    Returns `difference`, its 95 % `interval` and `images` of each group. None where a group has fewer than
+    FEWEST images, or none that has the area.
     """
     one = _difference(found, area, first=first, second=second)
     if one is None:
@@ -179,9 +179,9 @@ def _difference(
 
 
 def against(heat: np.ndarray, other: np.ndarray, masks: Masks) -> dict[str, dict[str, Any]]:
-    """Two sets of maps of the same images: by area `ratio` of `other`, and the `difference` of the ratio of
-    `heat` less that, with its 95 % `interval`. Images of which one map is empty are left out; `images` are
-    those that stay.
+    """Compare two sets of maps of the same images, by area: `ratio` of `other`, and the `difference`, the
+    ratio of `heat` less that, with its 95 % `interval`. Images with an empty map in either set are left out;
+    `images` counts the rest.
 
     Args:
         heat, other: float [N, H, W] each.
@@ -209,13 +209,13 @@ def _around(value: float, influence: np.ndarray) -> list[float]:
 
 
 def unit_agreement(found: HeatShares, action_units: Sequence[str]) -> dict[str, Any] | None:
-    """Whether there is more heat where an image's coded action units show than there is in other images.
+    """Whether an area has more heat in images whose coded action units show there than in other images.
 
-    For each unit: the ratio of its area over images that have it less that over images without. `all`: the
-    mean over units.
+    For each unit: the ratio of its area over images with the unit less its ratio over images without. `all`:
+    the mean over units.
 
     Args:
-        action_units: of the images that were kept, as the manifest has them; empty: not coded, left out.
+        action_units: those of the kept images, as in the manifest; an empty text is not coded and left out.
 
     Returns:
         `units`: FACS number -> `area` and what `difference` gives; `all`: `difference`, `interval`. None
@@ -247,8 +247,8 @@ def unit_agreement(found: HeatShares, action_units: Sequence[str]) -> dict[str, 
 
 
 def ideal_maps(mask: np.ndarray, grid: int) -> np.ndarray:
-    """What a map of `grid` x `grid` cells shows of a part that alone matters: each cell the share of the part
-    in it and its eight neighbours, which it sees too; enlarged again. bool [N, H, W] -> float32 [N, H, W]."""
+    """Ideal maps, `grid` x `grid` cells, of a part that alone matters: bool [N, H, W] -> float32 [N, H, W].
+    A cell is the part's share of it and its eight neighbours, which it sees too. Enlarged to H x W."""
     exact = torch.from_numpy(mask.astype(np.float32))[:, None]
     cells = F.avg_pool2d(F.adaptive_avg_pool2d(exact, grid), 3, 1, 1, count_include_pad=False)
     size = (mask.shape[1], mask.shape[2])
@@ -258,8 +258,8 @@ def ideal_maps(mask: np.ndarray, grid: int) -> np.ndarray:
 def resolution(masks: Masks, grid: int) -> dict[str, dict[str, float]]:
     """How well a map of `grid` x `grid` cells can tell areas apart, from their shapes alone.
 
-    For each area that an image has: `itself`, the ratio that an ideal map of it (`ideal_maps`) has on the
-    area, and `elsewhere`, the greatest it has on another one.
+    For each area that some image has: `itself`, the ratio of its ideal map (`ideal_maps`) on the area, and
+    `elsewhere`, its greatest ratio on another area.
     """
     found = {}
     for name, mask in masks.items():
@@ -274,12 +274,12 @@ def resolution(masks: Masks, grid: int) -> dict[str, dict[str, float]]:
 
 
 def resolvable(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The areas of a `resolution` whose ideal map is on them CONTRAST times as much as on any other."""
+    """Areas of a `resolution` where `itself` is at least CONTRAST times `elsewhere`."""
     return [name for name, one in found.items() if one["itself"] >= CONTRAST * one["elsewhere"]]
 
 
 def mean_map(heat: np.ndarray, grid: int) -> np.ndarray:
-    """The mean of maps whose heat sums to 1 each, in the cells of the layer: float [grid, grid], 1 = even.
+    """Mean of the maps, each scaled to sum 1, in the cells of the layer: float [grid, grid], 1 = even heat.
 
     Args:
         heat: float [N, H, W]; empty maps are left out.

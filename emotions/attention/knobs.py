@@ -1,4 +1,4 @@
-"""Knobs of maps and of what is asked about them: `gradcam`, `faithfulness`."""
+"""Knobs of maps and of their tests: `gradcam`, `faithfulness`."""
 
 from typing import Literal
 
@@ -8,12 +8,11 @@ from emotions.params_file import Group
 
 
 class AttentionError(ValueError):
-    """A map that cannot be made; the message names the knob."""
+    """Map that cannot be made; the message names the knob."""
 
 
 class MapParams(Group):
-    """The keys of `gradcam` that a map needs; the others are ignored. `min_grid`: cells a side that it must
-    have."""
+    """The keys of `gradcam` that a map needs; the others are ignored. `min_grid`: fewest cells a side."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -22,7 +21,7 @@ class MapParams(Group):
 
 
 class GradcamParams(MapParams):
-    """The whole group. `examples`: right and wrong examples a class in the gallery."""
+    """The whole group `gradcam`. `examples`: right examples, and as many wrong, a class in the gallery."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,8 +29,8 @@ class GradcamParams(MapParams):
 
 
 class FaithfulnessParams(Group):
-    """`measure`: whether the tests and the covers are run at all. `images`: validation images for ROAD, which
-    is slow; all else takes the whole split."""
+    """`measure`: whether the tests and the covers are run. `images`: validation images for ROAD, which is
+    slow; the other tests take the whole split."""
 
     measure: bool
     images: int = Field(ge=8)
@@ -42,7 +41,7 @@ def choose_cam_layer(image_size: int, min_grid: int) -> tuple[str, int]:
     cells.
 
     Raises:
-        AttentionError: no layer has so many.
+        AttentionError: no layer has so many cells.
     """
     for layer, stride in (("layer4", 32), ("layer3", 16), ("layer2", 8), ("layer1", 4)):
         grid = -(-image_size // stride)

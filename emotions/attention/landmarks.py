@@ -1,7 +1,7 @@
-"""Where eyes, nose and mouth lie in a photograph, by 68 landmarks, and the areas of any split.
+"""Eyes, nose and mouth in a photograph, located by 68 landmarks, and the areas of any split.
 
-The landmarks are dlib's (Kazemi & Sullivan 2014, CVPR, on iBUG 300-W: Sagonas et al. 2016; for research). The
-model lies in the package `face_recognition_models`, whose code is not used.
+The landmarks are dlib's (Kazemi & Sullivan 2014, CVPR), trained on iBUG 300-W (Sagonas et al. 2016; for
+research). The model lies in the package `face_recognition_models`, whose code is not used.
 """
 
 import importlib.util
@@ -23,27 +23,27 @@ from emotions.runtime.console import progress
 
 MODEL: Final = "models/shape_predictor_68_face_landmarks.dat"
 SIDE: Final = 224
-"""Pixels at which faces are looked for: dlib's detector needs faces of 80."""
+"""Image side for face detection, in pixels: dlib's detector needs faces of 80."""
 MOST_MISSED: Final = 0.5
-"""Share of faces without landmarks beyond which they say too little of a split."""
+"""Greatest share of faces without landmarks; beyond it, landmarks say too little about a split."""
 
 HULLS: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
     "eyes_brows": ((*range(17, 22), *range(36, 42)), (*range(22, 27), *range(42, 48))),
     "nose": (tuple(range(27, 36)),),
     "mouth": (tuple(range(48, 60)),),
 }
-"""Area -> numbers of the landmarks around each of its parts (300-W's, from 0)."""
+"""Area -> landmark numbers around each of its parts (300-W's, from 0)."""
 FACE: Final = "other_face"
 OUTSIDE: Final = "outside"
 """All beyond the jaw and the brows: forehead, hair, background."""
 UNLOCATED: Final = "centre and border"
-"""How images are divided where it is not known what lies where."""
+"""Division of images whose areas cannot be located."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where the areas of N images are. `how`: `exact` | `landmarks` | UNLOCATED. `masks`: area ->
-    bool [N, H, W]. `known`: bool [N], images of which it is known; the masks of the others are empty."""
+    """Areas of N images. `how`: `exact` | `landmarks` | UNLOCATED. `masks`: area -> bool [N, H, W]. `known`:
+    bool [N], images with located areas; the masks of the others are empty."""
 
     how: str
     masks: dict[str, np.ndarray]
@@ -76,7 +76,7 @@ def find(image: np.ndarray) -> np.ndarray | None:
 
 
 def masks_of(points: np.ndarray, side: int) -> dict[str, np.ndarray]:
-    """Areas by the convex hulls of landmarks, bool [side, side] each; every pixel is in exactly one.
+    """Areas from the convex hulls of landmarks, bool [side, side] each; every pixel is in exactly one.
 
     Args:
         points: float [68, 2], as `find` gives them.
@@ -98,11 +98,11 @@ def masks_of(points: np.ndarray, side: int) -> dict[str, np.ndarray]:
 
 
 def locate(path: Path, split: Split, params: LoadParams, *, decoded: Path, title: str = "") -> Located:
-    """The areas of all images of a split: those drawn with them, else by landmarks, else, where more than
-    MOST_MISSED of the faces have none, the central square and the border.
+    """Locate the areas of all images of a split: from their region maps, else by landmarks. Where more than
+    MOST_MISSED of the faces have no landmarks, they are the central square and the border.
 
     Args:
-        path: the dataset zip. split: compound images of one split of it, or some of them.
+        path: the dataset zip. split: all or some compound images of one of its splits.
     """
     side, images = split.images.shape[-1], len(split)
     if all(row.regions for row in split.rows):

@@ -2,13 +2,12 @@
 
 A class-activation map says where a network found evidence, not whether it needs it. Here the part is changed
 and the accuracy on the same images compared (exact McNemar test). A part is replaced by what surrounds it,
-smoothly, so that no hole shows; covering a part is compared with covering as many pixels elsewhere on the
+smoothly, so that no hole shows. Covering a part is compared with covering as many pixels elsewhere on the
 head, because any cover costs something.
 
 Accuracy does not show a reliance that misleads already: where the background points to a wrong class, another
-wrong one costs nothing. So the answers to images with a borrowed background are looked at, too: a cue
-conflict, as in Geirhos et al. 2019 (ICLR), which the background wins where the answer becomes the one that
-the network gives to the lender.
+wrong one costs nothing. So images with a borrowed background are tested, too: a cue conflict, as in Geirhos
+et al. 2019 (ICLR). The background wins where the answer becomes the network's answer to the lender.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,22 +23,22 @@ COVERED: Final = ("eyes_brows", "mouth", "hair")
 
 BACKGROUND: Final = "background"
 OUTSIDE: Final = "outside"
-"""What is known of the background where landmarks alone are: all but the face."""
+"""Stand-in for the background where only landmarks are known: all but the face."""
 SMOOTH: Final = 1 / 12
-"""Standard deviation of the smoothing that fills a part, as a share of the image's side."""
+"""Standard deviation of the smoothing that fills a part, as a fraction of the image's side."""
 MARGIN: Final = 1 / 48
-"""By how much of the image's side a cover reaches over its area: the edge of a mouth tells its shape."""
+"""Margin of a cover around its area, as a fraction of the image's side: a mouth's edge shows its shape."""
 GREY: Final = 127
 PLACES: Final = 200
-"""Random places of an equal cover that are tried; the best is taken."""
+"""Random places tried for an equal cover; the best is taken."""
 
 Images = np.ndarray
 """uint8 [N, H, W, 3]."""
 
 
 def fill(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """`image` with the pixels in `hidden` replaced by a Gaussian-weighted mean of the others near them (of
-    all others where none is near).
+    """Replace the pixels in `hidden` by a Gaussian-weighted mean of the others near them, or by the mean of
+    all others where none is near.
 
     Args:
         image: uint8 [H, W, 3]. hidden: bool [H, W], not True everywhere.
@@ -61,8 +60,8 @@ def widened(mask: np.ndarray) -> np.ndarray:
 
 
 def elsewhere(cover: np.ndarray, head: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A cover of the same shape at a random other place: all of it in the picture, and of PLACES random
-    places the one that lies most on the head and least on `cover` itself.
+    """A cover of the same shape at another random place, wholly inside the picture. The best of PLACES random
+    places lies most on the head and least on `cover`.
 
     Args:
         cover, head: bool [H, W]; `cover` not empty.
@@ -83,8 +82,8 @@ def elsewhere(cover: np.ndarray, head: np.ndarray, generator: np.random.Generato
 
 
 def donors(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """For each image another of another class, whose background it gets: int [N]; any other where all are of
-    one class.
+    """Draw for each image a donor of another class, which lends its background: int [N]. Where all are of one
+    class, any other image is the donor.
 
     Args:
         labels: int [N], N at least 2.
@@ -107,7 +106,7 @@ def changed(
 ) -> dict[str, Images]:
     """The images with parts taken away, by name.
 
-    `background swapped`: it is the donor's, whose head is filled. `background blurred`, `background grey`.
+    `background swapped`: the donor's background, its head filled. `background blurred`, `background grey`.
     `only background`: the head is filled. `<area> covered` and `<area> elsewhere`, for the areas of COVERED.
 
     Args:
@@ -154,17 +153,17 @@ def _backgrounds(images: Images, donor: np.ndarray, behind: np.ndarray) -> dict[
 def follows(
     before: np.ndarray, swapped: np.ndarray, donor: np.ndarray, *, generator: np.random.Generator
 ) -> dict[str, Any] | None:
-    """How often the answer goes with a borrowed background: it becomes the answer to the lender rather than
-    that to an image drawn at random, which has lent nothing.
+    """How often the answer follows a borrowed background: it becomes the lender's answer rather than that
+    of a random image, which has lent nothing.
 
     Args:
-        before: int [N], answers to the images as they are. swapped: to those with a borrowed background.
-        donor: int [N], whose background.
+        before: int [N], answers to the unchanged images. swapped: int [N], answers with a borrowed
+        background. donor: int [N], the lender of each background.
 
     Returns:
-        `images`: those whose answer is not their lender's. Of these, `changed`: the share whose answer is
-        another now; `to_lender`: the share whose answer is the lender's now; and what `mcnemar` gives,
-        the lender's answer less the random one's (which is not the image's, either). None where no answer
+        `images`: number of images whose answer is not their lender's. Among these, `changed`: share whose
+        answer changed; `to_lender`: share whose answer is now the lender's; and the result of `mcnemar`, the
+        lender's answer less the random image's (which is not the image's, either). None where no answer
         differs from its lender's.
     """
     (differ,) = np.nonzero(before != before[donor])
@@ -182,13 +181,14 @@ def follows(
 
 
 def accuracy_changes(right: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What each change of the picture does to the accuracy, from whether each image is recognised (bool [N])
-    by name of the change; `unchanged` among them.
+    """Effect of each change of the picture on the accuracy.
+
+    Args:
+        right: name of the change, or `unchanged` -> whether each image is recognised, bool [N].
 
     Returns:
-        `accuracy` by name. `background`: for each of its changes what `mcnemar` gives, accuracy changed less
-        unchanged. `covers`: area -> the same, of the cover of the area less the equal cover elsewhere. A loss
-        is below 0.
+        `accuracy` by name. `background`: result of `mcnemar` for each background change, changed less
+        unchanged. `covers`: area -> the same, its cover less the equal cover elsewhere. A loss is below 0.
     """
     names: Sequence[str] = [name for name in right if name.startswith("background ")]
     return {

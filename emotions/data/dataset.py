@@ -1,4 +1,4 @@
-"""From the dataset zip to uint8 tensors, decoded once: in memory, or in a mapped file that the runs share."""
+"""Decodes the dataset zip once to uint8 tensors, in memory or in a mapped file that the runs share."""
 
 import hashlib
 import io
@@ -29,8 +29,8 @@ from emotions.runtime.console import log, progress
 class Split:
     """Images of one split. `images`: uint8 [N, 3, H, W]; `labels`: int64 [N], index into `classes`.
 
-    `data`: fingerprint of the whole dataset. `identity`: of the files these images are decoded from and how.
-    `mapping`: where `images` are a mapped file, the map.
+    `data`: fingerprint of the whole dataset. `identity`: hash of what decides the images' bytes.
+    `mapping`: the map, if `images` are a mapped file.
     """
 
     rows: list[manifest.Row]
@@ -58,7 +58,7 @@ class Split:
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Images by their numbers: int64 [n] -> uint8 [n, 3, H, W], a copy.
 
-        Of a mapped file, the pages that were read stay in the system's cache and leave this process.
+        Pages read from a mapped file stay in the system's cache and leave this process.
         """
         taken = self.images[rows]
         if self.mapping is not None:
@@ -73,10 +73,10 @@ def read_manifest(dataset: Path) -> list[manifest.Row]:
 
 
 def stratified(rows: Sequence[manifest.Row], fraction: float, seed: int) -> list[manifest.Row]:
-    """`fraction` of the rows of each class, rounded, one at least; in their order.
+    """`fraction` of the rows of each class, rounded, at least one, in their order.
 
-    Those of a smaller fraction are among those of a larger one (same seed), and images that join the data
-    change nothing between the others: each has a rank of its own.
+    With the same seed, a smaller fraction is a subset of a larger one. New images do not change the order of
+    the others: each image has a rank of its own.
     """
     by_class: dict[str, list[manifest.Row]] = {}
     for row in rows:
@@ -102,8 +102,8 @@ def load_split(
     """One split of the dataset zip at `params.image_size`.
 
     Rows whose label is not among `classes` are left out: the class set is a choice of the study, not of the
-    data. `decoded`: folder of the mapped files; one whose dataset, classes, size or decoder is another is
-    made anew. `fraction`, `seed`: a part of it, as `stratified` takes it.
+    data. `decoded`: folder of the mapped files; another dataset, class set, size or decoder gets a new file.
+    `fraction`, `seed`: the part of the split that `stratified` chooses.
 
     Raises:
         ImageError: the split holds no image of these classes, or one cannot be decoded.
@@ -165,7 +165,7 @@ def _mapped(path: Path, dataset: Path, rows: Sequence[manifest.Row], *, size: in
     bytes_each = 3 * size * size
     path.parent.mkdir(parents=True, exist_ok=True)
     of_one_kind = path.name.rpartition("-")[0]  # role, split and size: the file of another size stays
-    with FileLock(path.parent / f".{of_one_kind}.lock"):  # of several processes one decodes
+    with FileLock(path.parent / f".{of_one_kind}.lock"):  # only one of several processes decodes
         if not path.exists() or path.stat().st_size != len(rows) * bytes_each:
             for other in path.parent.glob(f"{of_one_kind}-*.uint8"):
                 other.unlink()
@@ -183,7 +183,7 @@ def _mapped(path: Path, dataset: Path, rows: Sequence[manifest.Row], *, size: in
 
 
 def _identity(dataset: Path, rows: Sequence[manifest.Row], size: int) -> str:
-    """What decides the decoded bytes: the members of the zip, their order, the size, and the decoder."""
+    """Hash of what decides the decoded bytes: the members of the zip, their order, the size, the decoder."""
     digest = hashlib.sha256(f"{size} {PIL.__version__}\n".encode())
     for code in (__file__, images.__file__):
         digest.update(Path(code).read_bytes())

@@ -32,9 +32,9 @@ _UNREADABLE = (
     SyntaxError,
     ValueError,
 )
-"""What Pillow raises on files that are no image, damaged or too large."""
+"""Exceptions of Pillow on files that are damaged, too large or not an image."""
 _BROKEN_EXIF = (struct.error, KeyError, OSError, SyntaxError, TypeError, ValueError)
-"""What Pillow raises on EXIF that does not parse."""
+"""Exceptions of Pillow on EXIF that does not parse."""
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,13 +44,13 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by EXIF's orientation. `ImageOps.exif_transpose` also writes the EXIF anew,
-which fails on what other tags may hold."""
+"""Transpositions that turn a picture upright, by EXIF orientation. `ImageOps.exif_transpose` also writes the
+EXIF anew, which fails on the content of some other tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """`image`: upright, RGB. `format`, `mode`: of the file, as Pillow says. `upright`: whether it was so."""
+    """`image`: upright, RGB. `format`, `mode`: the file's, as Pillow says. `upright`: whether it was so."""
 
     image: Image.Image
     format: Literal["JPEG", "PNG"]
@@ -61,9 +61,9 @@ class Decoded:
 def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Decoded:
     """A JPEG or PNG as an upright RGB image.
 
-    Sixteen bits a channel are cut to the upper eight; alpha is dropped where nothing shows through; of a JPEG
-    with several pictures (as phones write) the first is taken. Orientation follows EXIF where that can be
-    read; colour profiles are not applied, and nothing beside the pixels is kept.
+    Sixteen bits per channel are cut to the upper eight. Alpha is dropped if nothing shows through. A JPEG
+    with several pictures (as phones write) gives its first. Orientation follows EXIF if that can be read;
+    colour profiles are not applied, and only the pixels are kept.
 
     Raises:
         ImageError: anything else, an animation, a picture with transparent parts, one that ends early, or one
@@ -83,7 +83,7 @@ def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Deco
             image.load()
             mode = image.mode
             if isinstance(image.info.get("transparency"), str):  # Pillow keeps a PNG's texts there too
-                raise ImageError(f"{name}: a text of it is named 'transparency'; {remedy}")
+                raise ImageError(f"{name}: has a text named 'transparency'; {remedy}")
             if mode == "P" and image.palette is None:
                 raise ImageError(f"{name}: lacks its palette; {remedy}")
             turn = _turn(image)
@@ -104,7 +104,7 @@ def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Deco
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        what = "empty" if not content else "no JPEG or PNG image"
+        what = "empty" if not content else "not a JPEG or PNG image"
         raise ImageError(f"{name}: {what}; {remedy}") from error
     except _UNREADABLE as error:
         fault: Fault = "truncated" if "truncated" in str(error).lower() else "unreadable"
@@ -112,7 +112,7 @@ def decode(content: bytes, name: str, megapixels: int = MOST_MEGAPIXELS) -> Deco
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns the picture upright; None where it is, or where its EXIF cannot be read."""
+    """Transposition that turns the picture upright; None if it is upright or its EXIF cannot be read."""
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _BROKEN_EXIF:
@@ -120,12 +120,12 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def inspect(content: bytes, name: str, limits: ImageLimits) -> Decoded:
-    """`decode` for images from outside.
+    """Decode an image from outside, with more checks than `decode`.
 
     Raises:
-        ImageError: as `decode`; also a side under `limits.min_side`, a picture of one colour, such as some
-            collections hold in place of what could not be read, and a PNG that Pillow reads although it is
-            damaged or incomplete (of a JPEG nothing tells).
+        ImageError: as `decode`; also a side under `limits.min_side`, a picture of one colour (some
+            collections hold such in place of an unreadable image), and a PNG that Pillow reads although it is
+            damaged or incomplete (in a JPEG nothing shows this).
     """
     decoded = decode(content, name, limits.megapixels)
     width, height = decoded.image.size
@@ -146,7 +146,7 @@ def inspect(content: bytes, name: str, limits: ImageLimits) -> Decoded:
 
 
 def _has_its_chunks(content: bytes) -> bool:
-    """Whether a PNG holds all bytes that its chunks claim: OpenCV would set memory aside for any claim."""
+    """Whether a PNG holds all bytes that its chunks claim: OpenCV would allocate memory for any claim."""
     at, kind = len(b"\x89PNG\r\n\x1a\n"), b""
     while kind != b"IEND" and at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from emotions.params_file import Group
 
 MOST_MEGAPIXELS: Final = 170
-"""Beyond about this Pillow itself refuses (`Image.MAX_IMAGE_PIXELS`, twice)."""
+"""Approximate size above which Pillow itself refuses an image (twice `Image.MAX_IMAGE_PIXELS`)."""
 
 
 class ImageLimits(Group):
@@ -27,8 +27,8 @@ class PreprocessParams(Group):
 class LoadParams(Group):
     """The keys of `train` that reading images needs; the others are ignored.
 
-    `image_size`: side in pixels; `threads`: CPU threads; `store_gb`: 10^9 bytes that decoded images may take
-    in memory, beyond which they lie in a mapped file.
+    `image_size`: side in pixels; `threads`: CPU threads; `store_gb`: 10^9 bytes of memory for decoded images;
+    larger ones lie in a mapped file.
     """
 
     model_config = ConfigDict(extra="ignore")

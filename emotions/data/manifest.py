@@ -1,4 +1,4 @@
-"""The one table that every source produces and every later step reads: a row an image."""
+"""The one table that every source produces and every later step reads: one row per image."""
 
 import csv
 import hashlib
@@ -12,7 +12,7 @@ from typing import Final
 from emotions.taxonomy import BASIC, COMPOUND, SIX, SPLITS, parse_units
 
 FILE_NAME: Final = "manifest.csv"
-"""Of the manifest among the images it lists."""
+"""File name of the manifest, among the images it lists."""
 
 
 class ManifestError(ValueError):
@@ -58,11 +58,10 @@ def write(rows: Sequence[Row]) -> str:
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
-    """One SHA-256 that identifies a set of data, whatever the order, the names and the packaging of its
-    files.
+    """One SHA-256 that identifies a set of data, whatever the order, names and packaging of its files.
 
-    Of each image: the bytes of a JPEG, whose decoding differs between decoders, else the decoded pixels; with
-    role, split and label.
+    It covers each image's role, split, label and decoded pixels; for a JPEG, which decoders decode
+    differently, it covers the bytes instead of the pixels.
     """
     lines = sorted(
         f"{row.sha256 if row.image.endswith('.jpg') else row.pixels} {row.role} {row.split} {row.label}\n"
@@ -72,7 +71,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 
 def shares_text(numbers: Iterable[float]) -> str:
-    """Votes or shares of the six emotions as the manifest has them: scaled to a sum of 1, six decimals.
+    """Votes or shares of the six emotions in the manifest's form: scaled to a sum of 1, six decimals.
 
     Raises:
         ValueError: not six finite numbers from 0 up, or all of them 0.
@@ -114,18 +113,18 @@ def read(text: str, name: str = FILE_NAME) -> list[Row]:
             raise ManifestError(f"{where}: more or fewer cells than columns; each row needs {len(COLUMNS)}")
         row = Row(**{c: record[c] for c in COLUMNS})
         if row.role not in LABELS:
-            raise ManifestError(f"{where}: role {row.role!r} is none of {', '.join(LABELS)}")
+            raise ManifestError(f"{where}: role {row.role!r} is not one of {', '.join(LABELS)}")
         if row.split not in SPLITS:
-            raise ManifestError(f"{where}: split {row.split!r} is none of {', '.join(SPLITS)}")
+            raise ManifestError(f"{where}: split {row.split!r} is not one of {', '.join(SPLITS)}")
         if row.label not in LABELS[row.role]:
-            raise ManifestError(f"{where}: label {row.label!r} is no {row.role} emotion")
+            raise ManifestError(f"{where}: label {row.label!r} is not a {row.role} emotion")
         for path in (row.image, row.regions):
             if path.startswith("/") or "\\" in path or ".." in PurePosixPath(path).parts:
                 raise ManifestError(f"{where}: path {path!r} leaves the store; use a relative posix path")
         try:
             units = row.action_units
             if units not in ("", "none") and parse_units(units) != units:
-                raise ValueError(f"action units {units!r} are not written {parse_units(units)!r}")
+                raise ValueError(f"action units {units!r} must be written {parse_units(units)!r}")
             if row.shares:
                 shares_text(float(x) for x in row.shares.split())
         except ValueError as error:

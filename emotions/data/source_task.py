@@ -1,4 +1,4 @@
-"""What the starting network was trained for before: its held-out images and its own head."""
+"""The task that the starting network was trained on: its held-out images and its linear head."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,21 +39,21 @@ class SourceTask:
 
     @property
     def labels(self) -> np.ndarray:
-        """Of all images: int [N]."""
+        """Labels of all images, int [N]."""
         return torch.cat([split.labels for split in self.splits]).numpy()
 
 
 def find(
     pretrained: Mapping[str, Any], zip_file: Path, sample: Path, *, params: LoadParams, decoded: Path
 ) -> SourceTask | None:
-    """The source task of these starting weights, or None where there is no head or no held-out image of it.
+    """The source task of these starting weights, or None if it has no head or no held-out image.
 
-    `pretrained`: as stage `pretrain` writes it. The basic emotions, if it was trained on them: those of val
-    (which chose its epoch) and test. Else ImageNet, if `sample` holds labelled images of the user's
-    (`<class name or number>/*`, see data/raw/imagenet_sample/README.md).
+    `pretrained`: as stage `pretrain` writes it. If it was trained on the basic emotions, they are the task,
+    with the images of val (which chose its epoch) and test. Else it is ImageNet, if `sample` holds the
+    user's labelled images (`<class name or number>/*`, see data/raw/imagenet_sample/README.md).
 
     Raises:
-        ImageError: an image of the sample cannot be read, or its folder is no class of ImageNet.
+        ImageError: an image of the sample cannot be read, or its folder is not a class of ImageNet.
     """
     state = pretrained["state_dict"]
     if pretrained["classes"] == list(BASIC):
@@ -77,8 +77,11 @@ def find(
 
 
 def imagenet_sample(folder: Path, size: int) -> Split | None:
-    """Images under `folder`, one folder a class, named by ImageNet's class name (as torchvision lists it,
-    spaces or underscores) or its number, cropped to the centre: None where there is none."""
+    """Images under `folder`, cropped to the centre; None if there are none.
+
+    Each class has one folder, named by ImageNet's class name (as torchvision lists it, spaces or underscores)
+    or its number.
+    """
     names = {name.lower().replace(" ", "_"): i for i, name in enumerate(IMAGENET_CLASSES)}
     names |= {str(i): i for i in range(len(IMAGENET_CLASSES))}
     pixels, labels = [], []
@@ -88,7 +91,7 @@ def imagenet_sample(folder: Path, size: int) -> Split | None:
         label = names.get(path.parent.name.lower().replace(" ", "_"))
         if label is None:
             raise ImageError(
-                f"{path.parent}: no class of ImageNet; name the folder by its number (0 to 999) or by the "
+                f"{path.parent}: not a class of ImageNet; name the folder by its number (0 to 999) or by the "
                 f"name that torchvision gives it, such as {IMAGENET_CLASSES[0]!r}"
             )
         image = images.decode(path.read_bytes(), str(path)).image

@@ -1,4 +1,4 @@
-"""The original's claims beside what was measured: the ledger of claims.yaml, and the rule of each."""
+"""The original's claims beside the measurements: the ledger of claims.yaml, and each measurement's rule."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from emotions.evidence.study import Entry, Study
 from emotions.taxonomy import COMPOUND, RAFCE_COUNTS
 
 OUTCOMES: Final = ("supported", "contradicted", "undecided", "not testable")
-"""What the measurements may say of a claim; `not testable`: on these data, at these settings."""
+"""Outcomes of a claim; `not testable`: not on these data at these settings."""
 NOT_TESTABLE: Final = "not testable"
 
 
@@ -25,7 +25,7 @@ def read_claims(path: Path) -> list[Entry]:
     """The entries of claims.yaml.
 
     Raises:
-        ClaimsError: an unknown or missing key, a measurement that does not exist, a class that is none.
+        ClaimsError: an unknown or missing key, an unknown measurement or class.
     """
     try:
         entries = TypeAdapter(list[Entry]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -34,11 +34,11 @@ def read_claims(path: Path) -> list[Entry]:
     for entry in entries:
         if entry.measurement not in MEASUREMENTS:
             raise ClaimsError(
-                f"{path}: claim {entry.claim!r}: measurement {entry.measurement!r} is none of "
+                f"{path}: claim {entry.claim!r}: measurement {entry.measurement!r} is not one of "
                 f"{', '.join(MEASUREMENTS)}"
             )
         if entry.emotion and entry.emotion not in COMPOUND:
-            raise ClaimsError(f"{path}: claim {entry.claim!r}: {entry.emotion!r} is no compound emotion")
+            raise ClaimsError(f"{path}: claim {entry.claim!r}: {entry.emotion!r} is not a compound emotion")
     return entries
 
 
@@ -46,7 +46,7 @@ def read_claims(path: Path) -> list[Entry]:
 class Claim:
     """A claim of the original (message `claim-<claim>`) beside what was measured.
 
-    `entry`: its line of claims.yaml. `measured`: a message, or a verdict on a run. `verdict`: of OUTCOMES.
+    `entry`: its line of claims.yaml. `measured`: a message or a verdict on a run. `verdict`: one of OUTCOMES.
     """
 
     entry: Entry
@@ -70,10 +70,10 @@ Decided = tuple[Said | Mapping[str, Any], str]
 
 
 def _learning_curve(study: Study, entry: Entry) -> Decided:
-    """Whether so many images are needed: what the best run's power law predicts for fewer and for as many."""
+    """Whether so many images are needed, by the best run's power law for fewer and for as many."""
     settings, curve = learning_settings(study.params), study.curve
     law = curve.get("runs", {}).get(study.best)
-    # Of other images or another recipe it says nothing about this study.
+    # A curve of other images or another recipe says nothing about this study.
     if law is None or (curve["data"], curve["settings"]) != (study.data["fingerprint"], settings):
         return said("measured-no-curve"), "undecided"
     if not law["holds"]:
@@ -90,7 +90,7 @@ def _learning_curve(study: Study, entry: Entry) -> Decided:
 
 
 def learning_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Of params.yaml what a learning curve is of: how the runs are trained, however many images there are."""
+    """Params that a learning curve depends on: those of training, but not the number of images."""
     train = {key: value for key, value in params["train"].items() if key not in ("fraction", "store_gb")}
     return {"train": train, "pretrained": params["pretrained"], "runs": params["runs"]}
 
@@ -115,7 +115,7 @@ def _probe_recall(study: Study, entry: Entry) -> Decided:
     verdict = _against(low, high, entry.threshold, below="supported", above="contradicted")
     start, source = study.pretrained, "features-imagenet"
     if start["basic_emotions_epochs"] or not start["weights"].startswith("imagenet"):
-        # The claim is about ImageNet's own features: the number is printed, and decides nothing.
+        # The claim is about ImageNet's own features, so this number is printed but decides nothing.
         source = "features-basic" if start["basic_emotions_epochs"] else "features-other"
         verdict = NOT_TESTABLE
     numbers = {"recall": found["recall"], "low": low, "high": high, "images": found["support"]}
@@ -123,12 +123,12 @@ def _probe_recall(study: Study, entry: Entry) -> Decided:
 
 
 def _against(low: float, high: float, threshold: float, *, below: str, above: str) -> str:
-    """On which side of a threshold an interval lies."""
+    """`below` or `above`, by the side of the threshold on which the interval lies; else undecided."""
     return below if high < threshold else above if low >= threshold else "undecided"
 
 
 def _background_reliance(study: Study, entry: Entry) -> Decided:
-    """Whether answers rest on the background: do they go with another image's? Heat alone decides nothing."""
+    """Whether answers follow another image's background. Heat alone decides nothing."""
     if any(a["regions"] != "exact" for a in study.attention.values()):
         return said("measured-no-regions"), NOT_TESTABLE
     if not all(f["measured"] for f in study.faithfulness.values()):
@@ -155,7 +155,7 @@ def _background_reliance(study: Study, entry: Entry) -> Decided:
 
 
 def _background_memorised(study: Study, entry: Entry) -> Decided:
-    """Whether a run knows its training images by their background: what exchanging it costs on them."""
+    """Whether a run memorised its training images' backgrounds, by the accuracy that swapping them costs."""
     if study.attention[entry.run]["regions"] != "exact":
         return said("measured-no-regions"), NOT_TESTABLE
     found = study.faithfulness[entry.run]
@@ -175,7 +175,7 @@ def _background_memorised(study: Study, entry: Entry) -> Decided:
 
 
 def _of_all(outcomes: Sequence[str]) -> str:
-    """What several runs say together: one outcome where they agree."""
+    """Joint outcome of several runs: theirs where they agree, else undecided."""
     return outcomes[0] if len(set(outcomes)) == 1 else "undecided"
 
 
@@ -184,7 +184,7 @@ def _class_rank(study: Study, entry: Entry) -> Decided:
     name, counts = entry.emotion, study.train_counts
     if name not in counts:
         return said("measured-no-class"), NOT_TESTABLE
-    # Classes with equally many images all have the rank of the first: none of them is the rare one.
+    # Classes with equally many images share the rank of the first; none of them is rarer.
     rank = 1 + sum(n > counts[name] for n in counts.values())
     published = 1 + sum(n > RAFCE_COUNTS[name][0] for n, *_ in RAFCE_COUNTS.values())
     measured = said(
@@ -202,9 +202,9 @@ def _class_rank(study: Study, entry: Entry) -> Decided:
 
 
 def _recall_zero(study: Study, entry: Entry) -> Decided:
-    """Whether a class is never recognised, on test: the upper limit of its recall is below the threshold.
+    """Whether a class is never recognised on test: its recall's upper limit is below the threshold.
 
-    One image recognised contradicts it; none recognised of a few images is no evidence.
+    One recognised image contradicts the claim; none recognised among a few images is not evidence.
     """
     scores = {n: r["selected"]["test"] for n, r in study.runs.items()}
     if not all(s["per_class"].get(entry.emotion, {}).get("support") for s in scores.values()):
@@ -228,7 +228,7 @@ def _recall_zero(study: Study, entry: Entry) -> Decided:
 
 
 def _frequent_share(study: Study, entry: Entry) -> Decided:
-    """Whether the runs answer with the three most frequent classes more often than these occur."""
+    """Whether the runs predict the three most frequent classes more often than they occur."""
     third = sorted(study.train_counts.values(), reverse=True)[2:4]
     if len(third) == 2 and third[0] == third[1]:
         return said("measured-no-frequent"), NOT_TESTABLE

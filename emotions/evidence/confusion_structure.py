@@ -1,4 +1,4 @@
-"""Bias towards frequent classes, and which confusions there are beyond it.
+"""Bias towards frequent classes, and the confusions beyond it.
 
 Everything starts from a confusion matrix: counts int [C, C] of one split, rows true, columns predicted.
 Classes are indices into the class list, fractions are in [0, 1], results are plain dicts of Python numbers.
@@ -16,15 +16,15 @@ from emotions.evidence.metrics import component_overlap
 from emotions.taxonomy import unit_numbers
 
 EXACT = 7
-"""Up to so many classes every order of the classes is looked at: 7! = 5,040."""
+"""Largest number of classes whose orders are all tried: 7! = 5,040."""
 TIE = 1e-9
-"""Quantities that differ by less, relative to their size, are equal but for rounding."""
+"""Relative difference below which quantities are equal but for rounding."""
 FITTED = 1e-6
-"""A log ratio of counts to expectations, or a share of the errors, that is smaller is what fitting leaves."""
+"""Fitting residue: smaller log ratios of counts to expectations, or shares of the errors, count as zero."""
 SWEEPS = 1000
-"""Of proportional fitting at most. Usual are 10; 20,000 sparse tables of up to 7 classes took at most 76."""
+"""Maximum sweeps in fitting. Usual are 10; 20,000 sparse tables of up to 7 classes took at most 76."""
 STEEPEST = 5.0
-"""Bound of s in `expected_confusions`, in standard deviations of the relation: 148 times as often for one."""
+"""Bound of s in `expected_confusions`, per deviation of the relation: e^5 = 148 times as often."""
 
 
 def _off_diagonal(confusion: np.ndarray) -> np.ndarray:
@@ -42,9 +42,9 @@ def _orders(classes: int, draws: int, generator: np.random.Generator) -> np.ndar
 
 
 def _p_value(at_least: np.ndarray, classes: int) -> float:
-    """Share of orders that are as extreme as the observed one, bool [P].
+    """Share of orders that are at least as extreme as the observed one, from bool [P].
 
-    All orders contain the observed one; to random ones it is added (Phipson & Smyth 2010).
+    All orders include the observed one; random ones have it added (Phipson & Smyth 2010).
     """
     if classes <= EXACT:
         return float(at_least.mean())
@@ -59,7 +59,7 @@ def predicted_shares(
     generator: np.random.Generator,
     top: int = 3,
 ) -> dict[str, Any] | None:
-    """Share of predictions beside share of images on the `top` most frequent training classes.
+    """Shares of predictions and of images in the `top` most frequent training classes.
 
     Returns:
         `frequent` (indices of these classes, most frequent first, ties in class order), `predicted` and
@@ -74,7 +74,7 @@ def predicted_shares(
     frequent = sorted(range(len(table)), key=lambda c: -train_counts[c])[:top]
     inside = np.isin(np.arange(len(table)), frequent)
     lost, won = int(table[inside][:, ~inside].sum()), int(table[~inside][:, inside].sum())
-    # All that a sample changes: an image drawn into the frequent classes counts +1, one drawn out of them -1.
+    # A sample changes only this: images drawn into the frequent classes count +1, those drawn out -1.
     shares = [lost / images, won / images, 1 - (lost + won) / images]
     samples = generator.multinomial(images, np.clip(shares, 0, 1), size=replicates)
     low, high = np.quantile((samples[:, 1] - samples[:, 0]) / images, (0.025, 0.975))
@@ -90,19 +90,19 @@ def predicted_shares(
 def expected_confusions(confusion: np.ndarray, relation: np.ndarray | None = None) -> np.ndarray:
     """Errors that frequency alone explains: quasi-independence, float [C, C], diagonal 0.
 
-    Off the diagonal, row i and column j is a_i b_j with the row and column totals of the errors that were
-    made: how often a class is missed and how often it is a wrong answer, but not which is taken for which
-    (Bishop, Fienberg & Holland 1975, ch. 5), by iterative proportional fitting. With a `relation` between
-    classes, float [C, C], it is a_i b_j exp(s relation_ij), s such that the sum of the errors' relations
-    fits, too: what frequency and the relation explain. Rows without errors and columns that are no wrong
-    answer are 0.
+    Off the diagonal, entry (i, j) is a_i b_j with the observed errors' row and column totals. It fits how
+    often a class is missed and how often it is a wrong answer, but not which is taken for which (Bishop,
+    Fienberg & Holland 1975, ch. 5). It is found by iterative proportional fitting. With a `relation` between
+    classes, float [C, C], the entry is a_i b_j exp(s relation_ij): the errors that frequency and the relation
+    explain. There s also fits the sum of the errors' relations. Rows without errors and columns that are
+    never a wrong answer are 0.
     """
     errors = _off_diagonal(confusion)
     missed, wrong = errors.sum(1), errors.sum(0)
     possible = _off_diagonal(np.outer(missed > 0, wrong > 0))
     if np.any(missed + wrong == errors.sum()):
-        # All errors are of one class or one wrong answer. The estimate lies on the edge of the model, where
-        # fitting creeps; there every error is as expected.
+        # All errors have one true class or one wrong answer. The estimate lies on the model's edge, where
+        # fitting converges slowly; every error is as expected there.
         return errors
 
     def fit(weights: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ def expected_confusions(confusion: np.ndarray, relation: np.ndarray | None = Non
     def unexplained(steepness: float) -> float:
         return float((scaled * (errors - fit(np.exp(steepness * scaled)))).sum())
 
-    # Where the relation separates pairs that are confused from those that are not, no steepness is enough.
+    # Where the relation separates confused pairs from the others, no steepness is enough.
     if unexplained(-STEEPEST) <= 0:
         return fit(np.exp(-STEEPEST * scaled))
     if unexplained(STEEPEST) >= 0:
@@ -136,8 +136,8 @@ def expected_confusions(confusion: np.ndarray, relation: np.ndarray | None = Non
 def adjusted(confusion: np.ndarray, relation: np.ndarray | None = None) -> np.ndarray:
     """Confusions adjusted for frequency, float [C, C]: log((count + 0.5) / (expected + 0.5)), diagonal 0.
 
-    Positive: confused more often than `expected_confusions` of the same arguments. 0 in rows without errors
-    and columns that are no wrong answer.
+    Positive: confused more often than `expected_confusions` of the same arguments. Rows without errors and
+    columns that are never a wrong answer are 0.
     """
     expected = expected_confusions(confusion, relation)
     log_ratio = np.log((_off_diagonal(confusion) + 0.5) / (expected + 0.5))
@@ -145,9 +145,9 @@ def adjusted(confusion: np.ndarray, relation: np.ndarray | None = None) -> np.nd
 
 
 def _at_least(count: int, total: int, row: int, *, column: int, odds: float) -> float:
-    """Chance of `count` or more in a cell of a 2 x 2 table: Fisher's noncentral hypergeometric distribution.
+    """Probability of `count` or more in a cell of a 2 x 2 table, by Fisher's noncentral hypergeometric law.
 
-    `scipy.stats.nchypergeom_fisher` ends the process where `odds` is 1 - 2e-16, as rounding makes it.
+    `scipy.stats.nchypergeom_fisher` crashes the process where rounding makes `odds` 1 - 2e-16.
     """
     possible = np.arange(max(0, row + column - total), min(row, column) + 1)
     cells = np.stack([possible, row - possible, column - possible, total - row - column + possible])
@@ -159,18 +159,18 @@ def _at_least(count: int, total: int, row: int, *, column: int, odds: float) -> 
 def excess_confusions(confusion: np.ndarray, level: float = 0.05) -> list[dict[str, Any]]:
     """Confusions that are more frequent than `expected_confusions`, most surprising first.
 
-    Each cell is tested one-sided given its row total, its column total and all errors: the 2 x 2 table of
-    this true class or another and this answer or another then has Fisher's noncentral hypergeometric
-    distribution with the odds ratio of the expected table (structural zeros move it off 1). The
-    Poisson distribution would take an expectation as given that the cell itself has raised, and find less.
+    Each cell is tested one-sided given its row total, its column total and all errors. The 2 x 2 table (this
+    true class or another, this answer or another) then has Fisher's noncentral hypergeometric distribution.
+    Its odds ratio is that of the expected table, which structural zeros move off 1. A Poisson test would find
+    less: it takes the expectation as given, though the cell itself has raised it.
 
-    Holm's adjustment over all cells that could hold an error: each confusion returned is a claim of its
-    own, so the chance that any is false is held, under whatever dependence the margins make. Cells whose
-    row has no error or whose column is no wrong answer were not tested.
+    Holm's adjustment covers all cells that could hold an error. Each confusion returned is a claim of its
+    own, so the chance that any is false is controlled, whatever the dependence from the margins. Cells whose
+    row has no error or whose column is never a wrong answer are not tested.
 
     Returns:
-        Of each confusion whose adjusted p is below `level`: `true`, `predicted` (class indices), `count`,
-        `expected`, `p` (adjusted).
+        A dict for each confusion whose adjusted p is below `level`: `true`, `predicted` (class indices),
+        `count`, `expected`, `p` (adjusted).
     """
     errors, expected = _off_diagonal(confusion), expected_confusions(confusion)
     missed, wrong = errors.sum(1), errors.sum(0)
@@ -180,7 +180,7 @@ def excess_confusions(confusion: np.ndarray, level: float = 0.05) -> list[dict[s
     count, both = errors[rows, columns], expected[rows, columns]
     row_only, column_only = missed[rows] - both, wrong[columns] - both
     neither = errors.sum() - both - row_only - column_only
-    # No surprise: not above expectation, or the only place for these errors.
+    # Not tested: cells not above expectation, or the only place for their errors.
     tested = np.min([count - both, row_only, column_only, neither], axis=0) > FITTED * errors.sum()
     odds = both[tested] * neither[tested] / (row_only[tested] * column_only[tested])
     p = np.ones(len(rows))
@@ -189,7 +189,7 @@ def excess_confusions(confusion: np.ndarray, level: float = 0.05) -> list[dict[s
         for n, i, j, ratio in zip(count[tested], rows[tested], columns[tested], odds, strict=True)
     ]
     order = np.argsort(p, kind="stable")
-    # statsmodels' multipletests collects garbage first: 0.3 s beside torch, a hundred times the rest.
+    # statsmodels' multipletests first collects garbage: 0.3 s with torch loaded, a hundred times the rest.
     holm = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return [
         {
@@ -214,20 +214,19 @@ def mantel(
 ) -> dict[str, Any] | None:
     """Whether two relations between classes go together: Mantel's test (1967), for positive association.
 
-    The correlation of the off-diagonal entries of the two matrices, made symmetric by averaging with their
-    transpose, against those with the classes of `b` in other orders, rows and columns alike. With `partial`
-    the partial correlation given a third matrix (Smouse, Long & Sokal 1986); what is permuted then is the
-    part of `b` that `partial` does not explain, which keeps its level also where `b` and `partial` are
+    Both matrices are made symmetric by averaging with their transpose. The correlation of their off-diagonal
+    entries is compared with those for other class orders of `b`, rows and columns alike. With `partial` it is
+    the partial correlation given a third matrix (Smouse, Long & Sokal 1986). Only the part of `b` that
+    `partial` does not explain is then permuted, which keeps the test's level even where `b` and `partial` are
     alike (double semi-partialling: Dekker, Krackhardt & Snijders 2007).
 
     Args:
-        a, b, partial: float [C, C], diagonals do not matter. permutations: random ones; with up to 7
-            classes all C! orders are taken.
+        a, b, partial: float [C, C], diagonals are ignored. permutations: number of random orders; up to 7
+            classes, all C! orders are taken.
 
     Returns:
-        `r`, `p` (one-sided) and `permutations` that were looked at. None where a correlation is not
-        defined: a matrix is constant off its diagonal, as below 3 classes, or `partial` explains it
-        entirely.
+        `r`, `p` (one-sided) and the number of `permutations` tried. None where a correlation is not defined:
+        a matrix is constant off its diagonal, as below 3 classes, or `partial` explains it entirely.
     """
     if len(a) < 3:
         return None
@@ -256,7 +255,7 @@ def mantel(
     def correlation(of_b: np.ndarray) -> np.ndarray:
         rest = unexplained(of_b)
         length = np.linalg.norm(rest, axis=1)
-        # An order in which `partial` explains all of b: nothing is left to correlate.
+        # Where `partial` explains all of b in an order, nothing is left to correlate.
         return rest @ unit / np.where(length > TIE * np.linalg.norm(rest_b), length, np.inf)
 
     observed = correlation(rest_b[None])[0]
@@ -273,8 +272,8 @@ def unit_rates(rows: Iterable[tuple[str, str]], classes: Sequence[str]) -> np.nd
     """Share of a class's coded images in which each action unit is active, float [C, U].
 
     Args:
-        rows: label and action units of each image, as in `manifest.Row`: `1+4+L12`, whose prefixes of
-            side and strength do not count; `none` = coded, none active; empty = not coded, left out. Labels
+        rows: label and action units of each image, as in `manifest.Row`: `1+4+L12`; prefixes of side
+            and strength are ignored; `none` = coded, none active; empty = not coded, left out. Labels
             beyond `classes` are left out.
 
     Returns:
@@ -294,7 +293,7 @@ def unit_rates(rows: Iterable[tuple[str, str]], classes: Sequence[str]) -> np.nd
 def shared_units(units_by_class: np.ndarray) -> np.ndarray | None:
     """Cosine similarity of the classes' action units (`unit_rates`, float [C, U]), float [C, C] in [0, 1].
 
-    None where a class has no active unit, which has no direction.
+    None where a class has no active unit, since a zero vector has no direction.
     """
     length = np.linalg.norm(units_by_class, axis=1, keepdims=True)
     if not length.all():
@@ -303,9 +302,9 @@ def shared_units(units_by_class: np.ndarray) -> np.ndarray | None:
 
 
 def _beyond_classes(relation: np.ndarray) -> np.ndarray:
-    """What a relation says of pairs of classes beyond the levels of the two classes.
+    """Part of a relation between classes that the levels of the two classes do not explain.
 
-    Off the diagonal, the residuals of relation[i, j] = level[i] + level[j], float [C, C], symmetric,
+    Off the diagonal, residuals of relation[i, j] = level[i] + level[j], float [C, C], symmetric,
     diagonal 0.
     """
     first, second = np.triu_indices(len(relation), 1)
@@ -326,23 +325,23 @@ def structure(
     permutations: int,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """Whether classes are confused, beyond frequency, that share basic emotions or action units.
+    """Test whether classes that share basic emotions or action units are confused beyond frequency.
 
-    `mantel` of the `adjusted` confusions with each of the two relations, and partial given the other one. A
-    class that has much in common with all others is no reason to take it for one more than for another, and
-    adjusting leaves no such levels in the confusions; so they are taken out of all three. In a partial test
-    the other relation is part of what is expected, too: it multiplies confusions, and log ratios, flattened
-    where counts are small, do not follow it on a straight line.
+    `mantel` tests the `adjusted` confusions against each relation, alone and partial given the other. A class
+    similar to all others gives no reason for one confusion over another. Adjusting leaves no such levels in
+    the confusions, so they are removed from all three matrices. A partial test also puts the other
+    relation into the expectation: it multiplies confusions, so log ratios, flattened at small counts, do not
+    follow it linearly.
 
-    tests/evidence/test_confusion_structure.py simulates how often the tests find what is not there.
+    tests/evidence/test_confusion_structure.py simulates the tests' false-positive rate.
 
     Args:
         units: `unit_rates` of the classes, float [C, U], or None where they are unknown.
 
     Returns:
         `shared_emotions`, `shared_units`, `shared_emotions_given_units`, `shared_units_given_emotions`:
-        `mantel`'s answer each, None where it is not defined: without errors, without known units, below 4
-        classes. `errors`: images that were wrong.
+        `mantel`'s result each, None where it is not defined: without errors, without known units, below 4
+        classes. `errors`: misclassified images.
     """
     emotions = component_overlap(classes)
     alike = None if units is None else shared_units(units)
@@ -367,8 +366,8 @@ def structure(
 def class_bias(
     run: Mapping[str, Any], classes: Sequence[str], train_counts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """How a run treats frequent and rare classes, on validation: the three most frequent in training, recall
-    of the most and the least frequent class that validation has, and the classes never predicted."""
+    """A run's bias by class frequency, on validation: the three most frequent training classes, recall of the
+    most and least frequent class present, and the classes never predicted."""
     confusion = np.array(run["selected"]["val"]["confusion"])
     by_count = sorted(classes, key=lambda c: -train_counts[c])
     per_class = run["selected"]["val"]["per_class"]
@@ -384,8 +383,8 @@ def class_bias(
 
 
 def most_confused(run: Mapping[str, Any], classes: Sequence[str], most: int = 5) -> list[dict[str, Any]]:
-    """The most frequent confusions of a run on validation: true and predicted class, images, and their share
-    of the true class."""
+    """The most frequent confusions of a run on validation: true and predicted class, count, and its share of
+    the true class."""
     confusion = np.array(run["selected"]["val"]["confusion"])
     wrong = confusion * (1 - np.eye(len(classes), dtype=int))
     pairs = sorted(((-int(wrong[i, j]), int(i), int(j)) for i, j in np.argwhere(wrong)))

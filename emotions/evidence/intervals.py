@@ -1,8 +1,8 @@
 """How far chance moves the scores of a test split: 95 % intervals, their coverage, paired tests.
 
-What is resampled are the images within their classes: the class counts of a split were fixed when it was
-made and are the same for every network, so they are no part of what chance does to a score. Which interval to
-use was decided by simulation: `python -m benchmarks.coverage` compares eleven.
+Images are resampled within their classes. A split's class counts were fixed when it was made and are the same
+for every network, so they add no chance to a score. The intervals were chosen by simulation:
+`python -m benchmarks.coverage` compares eleven.
 """
 
 import copy
@@ -19,12 +19,12 @@ from statsmodels.stats.proportion import proportion_confint
 from emotions.evidence import metrics
 
 Z: Final = float(norm.ppf(0.975))
-"""Standard errors on either side of an estimate that make 95 %."""
+"""Half-width of a 95 % interval, in standard errors."""
 
 SIMULATED: Final = 1000
-"""Simulated networks behind an interval where resampling cannot tell."""
+"""Simulated networks for an interval where resampling cannot give one."""
 BATCH: Final = 50
-"""Simulated studies that share their resamples. Their answers are drawn apart, so this only saves time."""
+"""Simulated studies that share resamples, to save time; their answers are drawn independently."""
 
 
 def wilson(right: int, images: int) -> list[float] | None:
@@ -32,7 +32,7 @@ def wilson(right: int, images: int) -> list[float] | None:
     if images == 0:
         return None
     low, high = proportion_confint(right, images, method="wilson")
-    # By rounding the upper limit of 20 of 20 falls short of 1.
+    # Rounding leaves the upper limit of 20 of 20 below 1.
     return [min(float(low), right / images), max(float(high), right / images)]
 
 
@@ -62,10 +62,10 @@ def recall_intervals(
 
 
 def resample(labels: np.ndarray, replicates: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each image counts in each resample, float [R, N]; class counts stay as they are.
+    """Weight of each image in each resample, float [R, N]; class counts stay as they are.
 
-    Of the n images of a class n - 1 are drawn with replacement and weigh n / (n - 1) each (Rao & Wu 1988,
-    JASA 83:231): drawing n makes the variance too small by the factor (n - 1) / n, a quarter for a class of
+    From the n images of a class, n - 1 are drawn with replacement and weigh n / (n - 1) each (Rao & Wu 1988,
+    JASA 83:231). Drawing n makes the variance too small by the factor (n - 1) / n, a quarter for a class of
     4. A single image tells nothing about its spread and always counts once.
 
     Args:
@@ -97,15 +97,15 @@ def recall_and_f1(
 
 
 def bounds(estimate: np.ndarray, replicates: np.ndarray, top: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """95 % limits of scores in [0, `top`]: the standard error over resamples, on the logit scale, which keeps
-    them inside.
+    """95 % limits of scores in [0, `top`] from the standard error over resamples; the logit scale keeps them
+    inside.
 
     Args:
         estimate: float [...]. replicates: float [..., R].
 
     Returns:
-        Two float [...]; NaN where resampling cannot tell: an estimate of 0 or `top`, or equal replicates (as
-        of a network that gives all images one answer).
+        Two float [...]; NaN where resampling cannot give one: an estimate of 0 or `top`, or equal replicates
+        (e.g. from a network that gives all images one answer).
     """
     share, error = estimate / top, replicates.std(-1, ddof=1) / top
     known = (share > 1e-12) & (share < 1 - 1e-12) & (error > 1e-12)
@@ -122,21 +122,21 @@ def intervals(
     replicates: int,
     generator: np.random.Generator,
 ) -> dict[str, list[float]]:
-    """95 % intervals of the scores of one split, its class counts being as they are.
+    """95 % intervals of the scores of one split, its class counts fixed.
 
     `accuracy` and `top2_accuracy` have Wilson's; `balanced_accuracy`, `macro_f1`, `macro_f1_ten`,
     `component_score` and `brier` resample images within classes (`resample`, `bounds`). They hold for other
-    images and the same network: another seed of training moves scores, too.
+    images and the same network; another training seed moves scores, too.
 
-    `ece` has none. It cannot be negative, so chance lifts it, and in every resample once more than in the
-    sample: the percentiles can all lie above it. And there is no one value to cover, since what it estimates
-    depends on the images a bin has.
+    `ece` has no interval. It cannot be negative, so chance lifts it, and lifts every resample once more: the
+    percentiles can all lie above it. Nor is there one value to cover, since the estimated quantity depends on
+    the images in a bin.
 
     Args:
         labels, probabilities, classes: as for `metrics.score`.
 
-    Where resampling cannot tell (`bounds`), as of a network that gives one answer to all or is always right,
-    the interval spans the scores of simulated networks that are like it (`answers_alike`); of `brier` it is
+    Where resampling gives no interval (`bounds`), e.g. for a network that gives one answer or is always
+    right, the interval spans the scores of similar simulated networks (`answers_alike`); that of `brier` is
     left out.
 
     Returns:
@@ -176,11 +176,11 @@ def intervals(
 
 
 def population(confusion: np.ndarray) -> np.ndarray:
-    """Probabilities of the answers to each class, float [C, C]: what a network like the one seen might do.
+    """Answer probabilities by true class, float [C, C], of a network like the observed one.
 
     One more image of each class is spread evenly over all answers (Perks' prior: 1 / C a cell). Without it an
-    answer that was not seen could never be given, and a class that was never named had an F1 of exactly 0,
-    which is no challenge to an interval.
+    unseen answer could never be given, and a class never named would have an F1 of exactly 0, which does not
+    challenge an interval.
 
     Args:
         confusion: counts [C, C], rows true.
@@ -196,7 +196,7 @@ def draw_answers(
     Args:
         chances: float [C, C], probabilities of the answers by true class. labels: int [N].
     """
-    # Without its last column the sum never falls short of one by rounding.
+    # Dropping the last column avoids a sum below one by rounding.
     limits = chances.cumsum(1)[labels, :-1]
     return (generator.random((studies, len(labels), 1)) >= limits).sum(-1)
 
@@ -204,8 +204,8 @@ def draw_answers(
 def answers_alike(
     labels: np.ndarray, predicted: np.ndarray, classes: int, *, generator: np.random.Generator
 ) -> np.ndarray:
-    """Answers of SIMULATED networks that might have given these answers, int [SIMULATED, N]: drawn from the
-    `population` of their confusion matrix.
+    """Answers of SIMULATED networks like the observed one, int [SIMULATED, N], drawn from the `population` of
+    its confusion matrix.
 
     Args:
         labels, predicted: int [N].
@@ -221,7 +221,7 @@ def spanned(estimate: float, simulated: np.ndarray) -> list[float]:
 
 
 def true_macro_f1(chances: np.ndarray, counts: np.ndarray) -> float:
-    """Macro-F1 of a population: answers by true class, `chances` float [C, C], of class `counts` [C]."""
+    """Macro-F1 of a population with answer probabilities `chances`, float [C, C], and class `counts` [C]."""
     joint = counts[:, None] / counts.sum() * chances
     both = joint.sum(0) + joint.sum(1)
     return float(np.divide(2 * joint.diagonal(), both, out=np.zeros(len(both)), where=both > 0).mean())
@@ -237,14 +237,14 @@ def coverage(
     """Share of simulated studies whose 95 % interval of the macro-F1 covers the true value.
 
     The truth is the macro-F1 of `population(confusion)` at the class shares of `confusion`. Each study has
-    its class counts, draws its answers from that population and takes the interval that `intervals` takes.
+    the same class counts, draws its answers from that population and takes its interval as `intervals` does.
     The standard error is sqrt(c (1 - c) / simulations).
 
-    It falls short of 0.95 where classes are named so rarely that many studies do not see it: there an F1 of 0
-    is resampled to 0 every time, and no resampling is wide enough.
+    It falls short of 0.95 where some classes are named so rarely that many studies never name them. An F1 of
+    0 then stays 0 in every resample, and no resampling is wide enough.
 
     Args:
-        confusion: counts [C, C], rows true, of at least one image.
+        confusion: counts [C, C], rows true, at least one image.
     """
     table = np.asarray(confusion)
     counts, chances, classes = table.sum(1), population(table), len(table)
@@ -264,10 +264,10 @@ def coverage(
 
 
 def newcombe_paired(both: int, only_first: int, only_second: int, neither: int) -> list[float]:
-    """95 % interval of the difference of two shares of the same images, first minus second.
+    """95 % interval of the difference of two shares on the same images, first minus second.
 
-    Newcombe's method 10: Wilson's limits of either share, joined by their correlation (1998, Stat. Med.
-    17:2635). statsmodels 0.15 has it for independent samples only; its development version names it
+    Newcombe's method 10: Wilson's limits of both shares, joined by their correlation (1998, Stat. Med.
+    17:2635). statsmodels 0.15 has it only for independent samples; its development version has
     `confint_proportions_paired`.
 
     Args:
@@ -298,7 +298,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
         right_a, right_b: bool [N], whether each network is right; N at least 1.
 
     Returns:
-        `only_first`, `only_second`: images that one of them alone has right. `difference`: accuracy, first
+        `only_first`, `only_second`: images that only one of them has right. `difference`: accuracy, first
         minus second. `interval`: its 95 % limits (`newcombe_paired`). `p`: two-sided; 1 where they never
         differ.
     """
@@ -325,10 +325,10 @@ def paired_difference(
 ) -> dict[str, dict[str, Any]]:
     """Macro-F1 and balanced accuracy of two networks on the same images, first minus second.
 
-    The interval has the standard error over resamples of the images, the same for both networks. `p` is of a
-    permutation test: in each replicate the two answers to an image change places or stay, by chance. That is
-    exact where the networks err alike, whatever the class counts; networks with one macro-F1 and other
-    mistakes it rejects in fewer than 5 % of studies (`python -m benchmarks.coverage` has both). Near 0.05 `p`
+    The interval uses the standard error over resamples of the images, the same for both networks. `p` is from
+    a permutation test: each replicate randomly swaps or keeps the two answers to each image. The test is
+    exact where the networks err alike, whatever the class counts. It rejects networks with equal macro-F1 but
+    different mistakes in fewer than 5 % of studies (`python -m benchmarks.coverage` has both). Near 0.05 `p`
     and interval can disagree. The observed order counts as one of the replicates (Phipson & Smyth 2010, SAGMB
     9:39), so `p` is at least 1 / (replicates + 1) and comes in steps of that.
 
@@ -351,7 +351,7 @@ def paired_difference(
 
     weights = resample(labels, replicates, generator)
     resampled = scores(weights, labels, first) - scores(weights, labels, second)
-    # Both answers to each image in one row: a network weighs its own with 1 - moved, the other's with moved.
+    # A row holds both answers to each image; a network weighs its own by 1 - moved, the other's by moved.
     moved = generator.integers(0, 2, size=(replicates, len(labels))).astype(float)
     moved = np.vstack([np.zeros(len(labels)), moved])
     truth, answers = np.concatenate([labels, labels]), np.concatenate([first, second])
@@ -361,11 +361,11 @@ def paired_difference(
     for i, name in enumerate(("macro_f1", "balanced_accuracy")):
         difference, error = float(permuted[i, 0]), float(resampled[i].std(ddof=1))
         if error < 1e-12 and (first != second).any():
-            # Resampling cannot tell: each network is always right, or gives one answer to all.
-            (seed,) = generator.spawn(1)  # the same draws for both: which is first does not matter
+            # Resampling gives no error: each network is always right, or always gives one answer.
+            (seed,) = generator.spawn(1)  # the same draws for both, so that their order does not matter
             error = float(np.hypot(*(error_alike(one, copy.deepcopy(seed))[i] for one in (first, second))))
         reach = Z * error
-        # What is equal on paper differs by rounding.
+        # Equal values may differ by rounding.
         as_far = int((np.abs(permuted[i, 1:]) >= abs(difference) - 1e-12).sum())
         found[name] = {
             "difference": difference,
@@ -376,8 +376,8 @@ def paired_difference(
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:
-    """p-values of a family of tests, adjusted by Holm's method (1979, Scand. J. Stat. 6:65): to call those
-    below 0.05 is wrong anywhere in at most 5 % of studies."""
+    """p-values of a family of tests, adjusted by Holm's method (1979, Scand. J. Stat. 6:65). Calling those
+    below 0.05 makes any false call in at most 5 % of studies."""
     if not p_values:
         return {}
     adjusted = multipletests(list(p_values.values()), method="holm")[1]

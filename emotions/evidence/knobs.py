@@ -8,15 +8,15 @@ from emotions.params_file import Group
 
 
 class EvaluateParams(Group):
-    """`batch_size`: images scored at once; it changes memory and speed, not what is measured."""
+    """`batch_size`: images scored at once; it changes memory and speed, not the scores."""
 
     batch_size: int = Field(ge=1)
 
 
 class UncertaintyParams(Group):
-    """`replicates`: resamples of a split behind an interval or a p-value. `simulations`: simulated studies
-    from which the coverage is counted; 1,000 leave it a standard error of 0.7 points at 95 %. `permutations`:
-    orders of the classes in the tests of `emotions.evidence.confusion_structure`."""
+    """`replicates`: resamples of a split for an interval or a p-value. `simulations`: simulated studies for
+    the coverage; with 1,000 its standard error is 0.7 points at 95 %. `permutations`: orders of the classes
+    in the tests of `emotions.evidence.confusion_structure`."""
 
     replicates: int = Field(ge=100)
     simulations: int = Field(ge=100)
@@ -30,12 +30,13 @@ class ProbeParams(Group):
 
 
 class DiagnosisParams(Group):
-    """Thresholds that verdicts use; fractions.
+    """Thresholds of verdicts, as fractions.
 
-    `overfitting_gap`: train minus val accuracy at the last epoch. `val_loss_rise`: validation loss at the
-    last epoch above its lowest, relative. `underfitting_train_accuracy`: clean train accuracy at the last
-    epoch. `plateau`: change of the train accuracy over the last half of epochs, and of the validation
-    accuracy by a longer run, that counts as none. `retention_drop`: loss of accuracy on the source task.
+    `overfitting_gap`: train minus val accuracy at the last epoch. `val_loss_rise`: relative rise of
+    the validation loss at the last epoch above its lowest. `underfitting_train_accuracy`: clean train
+    accuracy at the last epoch. `plateau`: change that counts as none, of the train accuracy over the last
+    half of epochs and of the validation accuracy by a longer run.
+    `retention_drop`: loss of accuracy on the source task.
     `probe_drop`: loss of accuracy of a linear probe on the features. `seed_deviation`: standard deviation of
     the validation accuracy over seeds.
     """

@@ -1,4 +1,4 @@
-"""Messages without words: a name and its values. `reporting.wording` says them in a language."""
+"""Language-neutral messages: a name and its values. `reporting.wording` puts them into words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,5 +14,5 @@ class Said:
 
 
 def said(message: str, **values: Any) -> Said:
-    """A message with its values; which language it is said in is decided when it is printed."""
+    """A message with its values; its language is chosen when it is printed."""
     return Said(message, values)

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 from emotions.taxonomy import components
 
 ENOUGH: Final = 10
-"""True images from which a class counts in `macro_f1_ten`: one image moves the recall of a class of 4 by a
+"""Fewest true images for a class to count in `macro_f1_ten`; in a class of 4, one image moves recall by a
 quarter."""
 
 BINS: Final = 15
@@ -40,8 +40,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 
 def in_top_two(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Whether the true class is among the two most probable, bool [N]; of equals the first named is taken, as
-    `argmax` does.
+    """Whether the true class is among the two most probable, bool [N]; ties go to the first class, as in
+    `argmax`.
 
     Args:
         labels: int [N]. probabilities: float [N, C].
@@ -51,7 +51,7 @@ def in_top_two(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def squared_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Brier score of each image, float [N] in [0, 2]: its probabilities' squared errors, over classes.
+    """Brier score of each image, float [N] in [0, 2]: squared errors summed over classes.
 
     Args:
         labels: int [N]. probabilities: float [N, C].
@@ -60,10 +60,10 @@ def squared_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def component_overlap(classes: Sequence[str]) -> np.ndarray | None:
-    """Share of basic emotions that each two compounds have in common: float [C, C] of 0, 0.5 and 1.
+    """Share of basic emotions that two compounds have in common: float [C, C] of 0, 0.5 and 1.
 
     Returns:
-        None where a name is no compound, e.g. for basic emotions.
+        None where a name is not a compound, e.g. for basic emotions.
     """
     try:
         emotions = [set(components(name)) for name in classes]
@@ -73,12 +73,11 @@ def component_overlap(classes: Sequence[str]) -> np.ndarray | None:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """How often the answer is right, by how sure it was: at most BINS bins of about equally many images.
+    """Accuracy by confidence, in at most BINS bins of about equally many images.
 
-    Equal mass, not equal width: the answers of an 11-class network crowd at some confidences, and bins of
-    equal width would leave most of the range to a handful of images (Nixon et al. 2019, arXiv 1904.01685).
-    Images of equal confidence share a bin, so that their order does not matter; bins that stay empty are left
-    out.
+    Bins have equal mass, not equal width. An 11-class network's answers crowd at some confidences, so equal
+    widths would leave most of the range to a handful of images (Nixon et al. 2019, arXiv 1904.01685). Images
+    of equal confidence share a bin, so that their order does not matter; empty bins are left out.
 
     Args:
         labels: int [N]. probabilities: float [N, C].
@@ -113,13 +112,13 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
         f1, support) and `confusion` (counts, rows true, columns predicted).
 
         `balanced_accuracy`: mean recall of the classes present. `macro_f1_ten`: mean F1 of the classes with
-        at least ENOUGH true images in this split, None where no class has them. `top2_accuracy`.
+        at least ENOUGH true images in this split, None if no class has so many. `top2_accuracy`.
         `component_score`: mean share of the two basic emotions that the answer has right; absent where the
-        classes are no compounds.
+        classes are not compounds.
 
         `ece`: expected calibration error, the mean over images of |confidence - accuracy| of the bins in
         `reliability` (Naeini et al. 2015; Guo et al. 2017, arXiv 1706.04599). It cannot be negative, so
-        chance alone lifts it, the more the fewer images a bin has. `brier`: mean squared error of the
+        chance alone lifts it, more so with fewer images in a bin. `brier`: mean squared error of the
         probabilities, summed over classes, in [0, 2].
     """
     predicted = probabilities.argmax(1)
@@ -158,5 +157,5 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
 
 
 def majority(train_labels: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy on `labels` of always saying the most frequent class of `train_labels`."""
+    """Accuracy on `labels` of always answering the most frequent class of `train_labels`."""
     return float(np.mean(labels == np.bincount(train_labels).argmax()))

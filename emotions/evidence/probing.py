@@ -1,8 +1,8 @@
-"""Controls of a fine-tuned body: what its features still tell, how far they moved, what the source task lost.
+"""Probing a fine-tuned body: what its features still tell, how far they moved, what the source task lost.
 
-What an accuracy on the new task leaves open: a linear probe asks the features without the head that the run
-has trained; CKA and the change of the weights say how much of the body is still the pretrained one; the
-source task's own head on the new features says what was forgotten.
+Accuracy on the new task leaves this open. A linear probe tests the features without the run's trained head.
+CKA and the change of the weights show how much of the body is still the pretrained one. The source task's own
+head on the new features shows what was forgotten.
 """
 
 import math
@@ -34,7 +34,7 @@ BODY: Final[tuple[Part, ...]] = PARTS[:-1]
 PENULTIMATE: Final[Part] = "layer4"
 """The part whose pooled output the head sees."""
 MAX_ITERATIONS = 1000
-"""Newton steps of one probe; some 10 to 20 are needed."""
+"""Maximum Newton steps of one probe; some 10 to 20 are needed."""
 
 State = Mapping[str, torch.Tensor]
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -43,8 +43,8 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear probe. `regularisation`: the chosen C. `val_accuracy`: fraction, at it. `predicted`: int
-    [N_test]. `converged`: whether every fit reached its optimum; where not, the log names the C."""
+    """A linear probe. `regularisation`: the chosen C. `val_accuracy`: fraction, at that C. `predicted`: int
+    [N_test]. `converged`: whether every fit reached its optimum; if not, the log names the C."""
 
     regularisation: float
     val_accuracy: float
@@ -56,8 +56,7 @@ class Probe:
 def pooled_features(
     model: ResNet, split: Split, batch_size: int, *, device: torch.device, dtype: torch.dtype, title: str = ""
 ) -> dict[Part, np.ndarray]:
-    """Globally average-pooled activations of the clean images of `split` after each part of the body, in eval
-    mode.
+    """Globally average-pooled activations of clean images of `split` after each body part, in eval mode.
 
     Returns float32 [N, D] by part of BODY: 64, 256, 512, 1024 and 2048 features of a ResNet-50; those of
     PENULTIMATE are what the head sees. The stem ends with its pooling.
@@ -67,7 +66,7 @@ def pooled_features(
 
     def keep(part: Part) -> Callable[[nn.Module, Any, torch.Tensor], None]:
         def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            # In float32 whatever the precision of the products: a mean in bfloat16 keeps two or three digits.
+            # Always in float32: a mean in bfloat16 keeps two or three digits.
             pooled[part].append(F.adaptive_avg_pool2d(output.float(), 1).flatten(1).cpu())
 
         return hook
@@ -93,8 +92,8 @@ def linear_probe(
 ) -> Probe:
     """Multinomial logistic regression (L2) on features standardised by their training mean and deviation.
 
-    The C of the best validation accuracy predicts the test images; of equals, the smallest, which is the
-    strongest penalty. A class without training images is never predicted. Nothing is drawn. Alain & Bengio
+    The C with the best validation accuracy predicts the test images; ties go to the smallest C, the
+    strongest penalty. A class without training images is never predicted. Nothing is random. Alain & Bengio
     2016, "Understanding intermediate layers using linear classifier probes".
 
     Raises:
@@ -106,12 +105,12 @@ def linear_probe(
     scaler = StandardScaler().fit(train[0].astype(np.float64))
     x, x_val, x_test = (scaler.transform(f.astype(np.float64)) for f in (train[0], val[0], test_features))
     if x.shape[0] < x.shape[1]:
-        # The penalised optimum is a combination of the training images, so their span, in an orthonormal
-        # basis, has the same optimum in fewer features.
+        # The penalised optimum is a combination of the training images, so an orthonormal basis of their span
+        # gives the same optimum with fewer features.
         basis, _ = scipy.linalg.qr(x.T, mode="economic")
         x, x_val, x_test = x @ basis, x_val @ basis, x_test @ basis
-    # Each fit starts from the one before, of a stronger penalty. Newton's method, since L-BFGS needs hundreds
-    # of steps on features so correlated.
+    # Each fit starts from the previous, more penalised one. Newton's method, since L-BFGS needs hundreds of
+    # steps on such correlated features.
     model = LogisticRegression(solver="newton-cg", tol=1e-4, max_iter=MAX_ITERATIONS, warm_start=True)
     fits: list[tuple[float, float, np.ndarray]] = []
     converged = True
@@ -132,8 +131,8 @@ def linear_probe(
 def debiased_cka(x: np.ndarray, y: np.ndarray) -> float | None:
     """Linear CKA of two sets of features of the same images, with the unbiased estimator of HSIC.
 
-    x: float [N, P], y: float [N, Q]. At most 1 (reached where the features agree but for rotation and scale);
-    about 0, and as often below, for independent ones, where the biased estimate grows with P / N. None where
+    x: float [N, P], y: float [N, Q]. At most 1 (reached where the features agree up to rotation and scale).
+    Independent features give about 0, as often below, where the biased estimate grows with P / N. None where
     it is not defined: fewer than 4 images, or features that are constant or differ in one image only.
 
     Kornblith et al. 2019, "Similarity of neural network representations revisited"; Song et al. 2012,
@@ -151,9 +150,9 @@ def debiased_cka(x: np.ndarray, y: np.ndarray) -> float | None:
 def weight_change(before: State, after: State) -> dict[Part, float]:
     """|after - before| / |before| by part of BODY, in the L2 norm over all parameters of a part.
 
-    These are the convolutions and the batch-norm scales and shifts. Exactly 0 for a frozen part. The scales,
-    near 1, are nine tenths of the stem's squared norm: all filters drawn anew change the stem by 0.4, a layer
-    by 1.1.
+    Parameters are the convolutions and the batch-norm scales and shifts. Exactly 0 for a frozen part. The
+    scales, near 1, are nine tenths of the stem's squared norm. So redrawing all filters changes the stem by
+    0.4 only, a layer by 1.1.
 
     Both are state dicts of the same ResNet; heads are ignored.
     """
@@ -162,14 +161,14 @@ def weight_change(before: State, after: State) -> dict[Part, float]:
 
 
 def statistics_change(before: State, after: State) -> dict[Part, float]:
-    """`weight_change` of what batch norm has gathered: the running means and variances."""
+    """`weight_change` of batch norm's running means and variances."""
     return _relative_change(before, after, lambda name: name.endswith(("running_mean", "running_var")))
 
 
 def right_on_source(task: SourceTask, features: Callable[[Split], np.ndarray]) -> np.ndarray:
-    """Which images of the source task its own, original head gets right: bool [N].
+    """Whether the source task's original head gets each of its images right: bool [N].
 
-    features: gives float [n, D] of PENULTIMATE for a split of n images, of the network that is asked.
+    features: function from a split of n images to the tested network's PENULTIMATE features, float [n, D].
     """
     found = np.concatenate([features(split) for split in task.splits])
     return source_accuracy(found, task.weight, task.bias, labels=task.labels)
@@ -178,7 +177,7 @@ def right_on_source(task: SourceTask, features: Callable[[Split], np.ndarray]) -
 def source_accuracy(
     features: np.ndarray, head_weight: torch.Tensor, head_bias: torch.Tensor, *, labels: np.ndarray
 ) -> np.ndarray:
-    """Which of N images a head gets right on given features: bool [N].
+    """Whether a head gets each of N images right, from their features: bool [N].
 
     features: float [N, D]. head_weight: [C, D]. head_bias: [C]. labels: int [N].
     """
@@ -189,12 +188,12 @@ def source_accuracy(
 def retention(before: np.ndarray, after: np.ndarray, majority: float) -> dict[str, Any]:
     """What fine-tuning left of the source task.
 
-    before, after: bool [N], which of the same images its head gets right. majority: accuracy of always saying
-    the most frequent class. Where the network before was not better than that (lower Wilson limit not above
+    before, after: bool [N], whether its head gets each of the same images right. majority: accuracy of always
+    answering the most frequent class. If the network was no better before (lower Wilson limit not above
     it), there was nothing to lose and `measurable` is false.
 
     Returns:
-        `images`, `before`, `after`, `majority` (accuracies), `measurable`, and where it is true `difference`
+        `images`, `before`, `after`, `majority` (accuracies), `measurable`, and if it is true `difference`
         (after minus before), its `interval` (95 %, paired) and `p` (exact McNemar test).
     """
     limits = wilson(int(before.sum()), len(before))
@@ -213,9 +212,9 @@ def retention(before: np.ndarray, after: np.ndarray, majority: float) -> dict[st
 
 
 def probe_comparison(pretrained: np.ndarray, finetuned: np.ndarray) -> dict[str, Any]:
-    """Whether fine-tuning has distorted the features: linear probes before and after it on the same images.
+    """Test whether fine-tuning distorted the features, by linear probes before and after on the same images.
 
-    pretrained, finetuned: bool [N], which images the probe on those features gets right. Kumar et al. 2022,
+    pretrained, finetuned: bool [N], whether the probe on them gets each image right. Kumar et al. 2022,
     "Fine-tuning can distort pretrained features and underperform out-of-distribution".
 
     Returns:
@@ -240,12 +239,12 @@ def probe_splits(
     *,
     regularisation: Sequence[float],
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """`linear_probe` on what the head sees of train, val and test.
+    """Run `linear_probe` on the PENULTIMATE features of train, val and test.
 
     features: `pooled_features` by split. labels: int [N] by split.
 
-    Returns the predictions on test, int [N_test], and `regularisation`, `converged`, `val_accuracy` and, of
-    `probe_scores`, `test`.
+    Returns the predictions on test, int [N_test], and `regularisation`, `converged`, `val_accuracy` and
+    `test` (`probe_scores`).
     """
     train, val = ((features[s][PENULTIMATE], labels[s]) for s in ("train", "val"))
     probe = linear_probe(
@@ -286,13 +285,13 @@ def probe_scores(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[st
 
 
 def _u_centred_gram(features: np.ndarray) -> np.ndarray | None:
-    """The products of all pairs of images, U-centred (Szekely & Rizzo 2014): float64 [N, N].
+    """U-centred Gram matrix of the images (Szekely & Rizzo 2014): float64 [N, N].
 
     Up to one factor, the sum of the products of two such matrices is the unbiased estimator of HSIC. None
-    where rounding is all that is left.
+    where only rounding is left.
     """
     n = len(features)
-    # Where the origin lies changes nothing but the rounding.
+    # Moving the origin changes only the rounding.
     centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
     gram = centred @ centred.T
     size = np.linalg.norm(gram)
@@ -304,7 +303,7 @@ def _u_centred_gram(features: np.ndarray) -> np.ndarray | None:
 
 
 def _relative_change(before: State, after: State, counts: Callable[[str], bool]) -> dict[Part, float]:
-    """|after - before| / |before| by part of BODY, over the tensors whose names count."""
+    """|after - before| / |before| by part of BODY, over the tensors whose names `counts` accepts."""
     squares = {part: [0.0, 0.0] for part in BODY}
     for name, tensor in after.items():
         part = "stem" if name.startswith(("conv1.", "bn1.")) else name.split(".")[0]

@@ -1,4 +1,4 @@
-"""What the stages wrote, by run, and which run is best. Imports nothing that takes seconds."""
+"""Files written by the stages, by run, and the best run. Imports nothing that takes seconds."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def by_run(pattern: str, runs: Iterable[str]) -> dict[str, Any]:
-    """The file of each run, `metrics/runs/{run}.json`, as `load` gives it."""
+    """Load the file of each run, e.g. `metrics/runs/{run}.json`."""
     return {run: load(Path(pattern.format(run=run))) for run in runs}
 
 
 def load(path: Path) -> Any:
-    """What a stage wrote: JSON as plain values, CSV as a data frame."""
+    """Load a stage's file: JSON as plain values, CSV as a data frame."""
     import pandas as pd
 
     return pd.read_csv(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""All that was measured in a study, read in one place, for claims and report."""
+"""All measurements of a study, read in one place, for claims and report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from emotions.evidence.verdicts import diagnose, measured_of
 
 
 class Entry(BaseModel):
-    """A line of claims.yaml. Which of the last keys it needs, its measurement says."""
+    """An entry of claims.yaml. Its measurement determines the optional keys it needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,11 +32,11 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name, as
-    params.yaml has them; `runs` with the verdicts on each.
+    """All measurements. `runs`, `attention`, `faithfulness`, `probes`, `history`: by run name of params.yaml;
+    `runs` includes each run's verdicts.
 
-    `reference`: of the starting network. `comparisons`: of the runs with each other. `curve`: what
-    `tools.learning_curve` found, of whatever data and settings; empty where it was never run.
+    `reference`: results of the starting network. `comparisons`: comparisons between runs. `curve`: result of
+    `tools.learning_curve`, for whatever data and settings; empty where it was never run.
     """
 
     params: dict[str, Any]
@@ -72,10 +72,10 @@ class Study:
 def read(
     files: Mapping[str, str], params: dict[str, Any], classes: Sequence[str], *, ledger: list[Entry]
 ) -> Study:
-    """All that the stages have measured, and the verdicts on it.
+    """Read all measurements of the stages, and add the verdicts.
 
     Args:
-        files: the file of each field of `Study` that is measured; `{run}` in it stands for each run.
+        files: the file of each measured field of `Study`; `{run}` in it stands for each run.
         params: groups of params.yaml; `runs` names the runs, `diagnosis` the thresholds of verdicts.
     """
     found = {

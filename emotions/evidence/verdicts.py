@@ -13,13 +13,13 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from emotions.evidence.knobs import DiagnosisParams
 
 Outcome = Literal["supported", "not supported", "undecided", "not measured"]
-"""`undecided`: measured, and too close to call. `not measured`: nothing here could tell."""
+"""`undecided`: measured, but too close to call. `not measured`: no measurement could decide."""
 
 VERDICTS: Final = ("overfitting", "underfitting", "under-trained", "catastrophic forgetting", "unstable")
 NO_LOSS: Final = 1e-6
-"""A cross-entropy that counts as none: every answer is right and sure."""
+"""Cross-entropy that counts as zero: every answer is right and certain."""
 TREND_EPOCHS: Final = 4
-"""Epochs that a trend needs: a line through fewer leaves too few residuals for an interval."""
+"""Fewest epochs for a trend: with fewer, a line leaves too few residuals for an interval."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one run; None where it was not.
+    """Measurements of one run; None where not measured.
 
-    `train`, `val`: right answers and images, clean, at the last epoch. `train_curve`, `val_losses`: by epoch.
+    `train`, `val`: right answers and clean images, at the last epoch. `train_curve`, `val_losses`: by epoch.
     `retention`: accuracy on the source task, after minus before. `probe`: accuracy of a linear probe, on
     fine-tuned minus on pretrained features. `longer`: validation accuracy of a longer run of the same recipe
     minus this one's. `seeds`: validation accuracy by seed.
@@ -51,8 +51,8 @@ class Measured:
 
 
 def measured_of(run: Mapping[str, Any], history: pd.DataFrame, probe: Mapping[str, Any]) -> Measured:
-    """What verdicts on a run rest on, of what the stages `evaluate`, `train` and `probe` wrote: scores at the
-    last epoch, the curves, and the measured drift from the start."""
+    """Collect a run's evidence from the stages `evaluate`, `train` and `probe`: scores at the last epoch, the
+    curves, and the measured drift from the start."""
     (train, val), retention = (run["last"][s] for s in ("train", "val")), probe["retention"]
     measurable = retention and retention["measurable"]
     return Measured(
@@ -82,7 +82,7 @@ def trend(curve: Sequence[float]) -> Change | None:
     tail = np.array(curve[-max(TREND_EPOCHS, math.ceil(len(curve) / 2)) :])
     line = stats.linregress(np.arange(len(tail)), tail)
     length = len(tail) - 1
-    error = 0.0 if np.ptp(tail) == 0 else line.stderr  # which scipy leaves undefined for a level line
+    error = 0.0 if np.ptp(tail) == 0 else line.stderr  # scipy leaves it undefined for a level line
     reach = float(stats.t.ppf(0.975, len(tail) - 2) * error * length)
     change = float(line.slope * length)
     return Change(change, (change - reach, change + reach))
@@ -91,12 +91,11 @@ def trend(curve: Sequence[float]) -> Change | None:
 def diagnose(measured: Measured, params: DiagnosisParams) -> list[dict[str, Any]]:
     """Verdicts on one run, in the order of VERDICTS, as dicts with `name`, `outcome`, `evidence`.
 
-    Overfitting: a gap at the last epoch that is above zero beyond chance and reaches its threshold, or comes
-    with a validation loss that has turned up; fewer epochs than a trend needs cannot deny it. Underfitting: a
-    low train accuracy that no longer rises. Under-trained: a longer run is better, which a longer run has to
-    show. Catastrophic forgetting: the source task and a linear probe both lost more than their thresholds,
-    beyond chance; a low accuracy alone may be an untrained head. Unstable: the results of several seeds lie
-    apart.
+    Overfitting: a gap at the last epoch above zero beyond chance; it also reaches its threshold, or the
+    validation loss has turned up. Fewer epochs than a trend needs cannot deny it. Underfitting: a low train
+    accuracy that no longer rises. Under-trained: a longer run was made and is better. Catastrophic
+    forgetting: the source task and a linear probe both lost more than their thresholds, beyond chance; a low
+    accuracy alone may be an untrained head. Unstable: the results of several seeds lie apart.
     """
     verdicts = (
         _overfitting(measured, params),
@@ -120,7 +119,7 @@ def _overfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
     if low > 0 and (gap >= params.overfitting_gap or turned):
         outcome = "supported"
     elif (
-        len(measured.train_curve) >= TREND_EPOCHS  # with fewer it may yet come
+        len(measured.train_curve) >= TREND_EPOCHS  # with fewer, overfitting may yet come
         and high < params.overfitting_gap
         and not (turned and high > 0)
     ):
@@ -181,7 +180,7 @@ def _forgetting(measured: Measured, params: DiagnosisParams) -> Verdict:
             outcomes.append(_beyond(Change(-change.difference, (-high, -low)), threshold))
             evidence |= _numbers(name, change) | {f"{name}_threshold": threshold}
     outcome: Outcome = "undecided"
-    if "not supported" in outcomes:  # one that kept its accuracy is enough: the two must both fall
+    if "not supported" in outcomes:  # both must fall, so one that kept its accuracy is enough
         outcome = "not supported"
     elif len(outcomes) < 2:
         outcome = "not measured"
@@ -191,11 +190,11 @@ def _forgetting(measured: Measured, params: DiagnosisParams) -> Verdict:
 
 
 def unstable(seeds: Sequence[float], params: DiagnosisParams) -> Verdict:
-    """Whether results of several seeds lie apart: their standard deviation, and its 95 % interval
-    (chi-squared, as of normally distributed results), against the threshold.
+    """Compare the seeds' standard deviation, and its 95 % interval, with the threshold. The interval is
+    chi-squared, for normally distributed results.
 
     Args:
-        seeds: validation accuracy by seed; not measured with fewer than two.
+        seeds: validation accuracy by seed; with fewer than two the outcome is `not measured`.
     """
     if len(seeds) < 2:
         return Verdict("unstable", "not measured", {})
@@ -218,7 +217,7 @@ def unstable(seeds: Sequence[float], params: DiagnosisParams) -> Verdict:
 
 
 def _beyond(change: Change, threshold: float) -> Outcome:
-    """Whether something grew by at least `threshold` and beyond chance."""
+    """Whether a change is at least `threshold` and above zero beyond chance."""
     low, high = change.interval
     if low > 0 and change.difference >= threshold:
         return "supported"
@@ -231,6 +230,6 @@ def _numbers(name: str, change: Change) -> dict[str, float]:
 
 
 def change_of(measured: Mapping[str, Any]) -> Change:
-    """A change as it stands in a JSON metric: `difference`, `interval`."""
+    """Change from the `difference` and `interval` of a JSON metric."""
     low, high = measured["interval"]
     return Change(measured["difference"], (low, high))

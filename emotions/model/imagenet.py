@@ -1,4 +1,4 @@
-"""ImageNet's weights of torchvision: from torch hub's cache, or downloaded into it, by checksum."""
+"""torchvision's ImageNet weights, from torch hub's cache or downloaded into it; checksums are verified."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,8 @@ IMAGENET: Final = {
 
 
 def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
-    """Weights from torch hub's cache, or from `url` into it; the checksum in the file's name is verified
-    either way.
+    """Read weights from torch hub's cache, downloading from `url` if absent; always verify the checksum in
+    the file's name.
 
     Returns the state dict and the file's SHA-256.
 
@@ -43,7 +43,7 @@ def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
     if expected is None or not digest.startswith(expected[1]):
         promised = expected[1] if expected else "none"
         raise WeightsError(
-            f"{place} has checksum {digest[:16]}..., its name promises {promised}: "
-            "the file is damaged or another one. Delete it and run again"
+            f"{place} has checksum {digest[:16]}..., its name promises {promised}; "
+            "it is damaged or another file. Delete it and run again"
         )
     return read_checkpoint(place)["state_dict"], digest

@@ -1,4 +1,4 @@
-"""Knobs of asking a network: the keys of `train` that scoring needs."""
+"""Knobs of inference: the keys of `train` that scoring needs."""
 
 from typing import Literal
 
@@ -10,16 +10,15 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class InferenceParams(LoadParams):
-    """The keys of `train` that scoring images needs; the others are ignored. `threads` decides the
-    rounding."""
+    """The keys of `train` that scoring images needs; the others are ignored. `threads` affects rounding."""
 
     precision: Precision
 
 
 class TrainedParams(InferenceParams):
-    """The keys of `train` that say on which images the runs were trained, beside those for scoring.
+    """The keys of `train` for scoring, and those that select the training images.
 
-    `fraction`: share of each class of the training images (`emotions.data.dataset.stratified`).
+    `fraction`: share of each class's training images (`emotions.data.dataset.stratified`).
     """
 
     fraction: float = Field(gt=0, le=1)

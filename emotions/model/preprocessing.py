@@ -1,4 +1,4 @@
-"""What the network sees of a picture: [0, 1], less the mean, over the deviation of ImageNet's pixels."""
+"""Preprocessing: scale to [0, 1], subtract ImageNet's channel means, divide by their deviations."""
 
 import functools
 
@@ -14,9 +14,9 @@ STD = (0.229, 0.224, 0.225)
 
 @functools.cache
 def by_channel(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
-    """A number for each channel, float32 [1, 3, 1, 1]. Kept on the device: to copy it there anew would wait
-    for all that a GPU still computes."""
-    with torch.inference_mode(False):  # whoever asks first: what is kept serves training, too
+    """A number for each channel, float32 [1, 3, 1, 1]. Cached on the device: each new copy would wait for
+    all pending GPU work."""
+    with torch.inference_mode(False):  # cached tensors must serve training, too
         return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""ResNet-50 and its named parts: building, freezing, parameter groups, safe loading and saving."""
+"""ResNet-50 and its named parts: building, freezing, parameter groups, snapshots."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,11 +12,10 @@ from emotions.random_streams import stream_seed
 
 
 class DropoutLinear(nn.Linear):
-    """The head: dropout, then linear. Its weights keep the names that plain torchvision gives them
-    (`fc.*`).
+    """The head: dropout, then linear. Its weights keep torchvision's names (`fc.*`).
 
-    `keep`: which features of the next training batch stay, bool [N, in_features]; whoever trains sets it, so
-    that the draws belong to the images and not to the process or the device that computes them.
+    `keep`: mask of the features kept in the next training batch, bool [N, in_features]. The training loop
+    sets it, so that the draws depend on the images, not on the process or device.
     """
 
     def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
@@ -32,13 +31,13 @@ class DropoutLinear(nn.Linear):
 
 
 def dropout_draws(seed: int, epoch: int, step: int, *, size: int, head: DropoutLinear) -> torch.Tensor:
-    """Which features of each image of a batch stay: bool [size, in_features]."""
+    """Mask of the features kept in each image of a batch: bool [size, in_features]."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "dropout", epoch, step))
     return torch.rand(size, head.in_features, generator=generator) >= head.dropout
 
 
 def build(classes: int, dropout: float, seed: int) -> ResNet:
-    """A randomly initialised ResNet-50 (channels_last); body and head draw from streams of their own."""
+    """A randomly initialised ResNet-50 (channels_last); body and head draw from separate streams."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "initialisation", "body"))
         model = resnet50(weights=None, num_classes=1)
@@ -55,14 +54,14 @@ def part(model: ResNet, name: Part) -> list[nn.Module]:
 
 
 def freeze(model: ResNet, trainable: Iterable[Part]) -> None:
-    """Let only the parameters of `trainable` parts receive gradients."""
+    """Freeze all parameters but those of the `trainable` parts."""
     for name in PARTS:
         for module in part(model, name):
             module.requires_grad_(name in tuple(trainable))
 
 
 def train_mode(model: ResNet) -> None:
-    """Training mode where parameters are trainable; frozen parts stay in eval mode, batch-norm statistics
+    """Set trainable parts to training mode; frozen parts stay in eval mode, batch-norm statistics
     included."""
     model.eval()
     for name in PARTS:
@@ -76,7 +75,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Optimiser groups of the trainable parameters: body and head, each with its learning rate.
 
-    `decay` below 1: the body's rate is layer4's, and each part before has `decay` times that of the part
+    With `decay` below 1, layer4 has the body's rate, and each earlier part `decay` times that of the part
     after it (discriminative fine-tuning, Howard and Ruder 2018, arXiv 1801.06146).
     """
     wanted: list[tuple[str, float, tuple[Part, ...]]] = [("body", body_lr, PARTS[:-1])]

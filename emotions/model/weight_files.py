@@ -18,7 +18,7 @@ class WeightsError(ValueError):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A weight file: `{"state_dict": tensors, ...}` as this project writes it, or a bare state dict.
+    """Read a weight file: `{"state_dict": tensors, ...}` as this project writes it, or a bare state dict.
 
     Raises:
         WeightsError: not a torch file, or one that holds more than tensors and plain values.
@@ -27,7 +27,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(
-            f"{path} does not exist; `make repro` makes the models, other weights must be put there"
+            f"{path} does not exist; `make repro` makes the models; put other weights there yourself"
         ) from error
     except Exception as error:  # torch.load raises a dozen types on a broken file
         raise WeightsError(
@@ -42,8 +42,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def usage(classes: Sequence[str], image_size: int, data: str) -> dict[str, Any]:
-    """What one must know to use the weights: the class of each output, how an image becomes an input, and
-    which data they are of (`emotions.data.manifest.fingerprint`)."""
+    """Facts needed to use the weights: the class of each output, the preprocessing, and the fingerprint of
+    the training data (`emotions.data.manifest.fingerprint`)."""
     return {
         "classes": list(classes),
         "data": data,
@@ -63,7 +63,7 @@ def check_classes(weights: dict[str, Any], classes: Sequence[str], name: str) ->
 
 def check_data(weights: dict[str, Any], data: str, name: str) -> None:
     """Raises:
-    WeightsError: the weights were trained on other data than those of fingerprint `data`.
+    WeightsError: the training data's fingerprint is not `data`.
     """
     if weights.get("data") != data:
         raise WeightsError(f"{name} was trained on data {weights.get('data')}, these are {data}; train again")
@@ -104,15 +104,15 @@ def load_whole(model: "ResNet", state: dict[str, torch.Tensor], name: str) -> No
 def load_run(
     path: Path, classes: Sequence[str], data: str, *, device: torch.device
 ) -> tuple["ResNet", dict[str, Any]]:
-    """The network of a run, without dropout and on `device`, and all that its file holds.
+    """Load a run's network, without dropout, onto `device`; return it and the content of its file.
 
     Args:
-        classes, data: classes in their order and fingerprint of the data that it must be of.
+        classes, data: the classes, in order, and the data fingerprint that the file must have.
 
     Raises:
-        WeightsError: the file cannot be read, or is of other classes, other data or another network.
+        WeightsError: the file cannot be read, or has other classes, other data or another network.
     """
-    from emotions.model import resnet  # torchvision takes seconds to import, and `best` copies a file
+    from emotions.model import resnet  # torchvision imports slowly; `best` only copies a file
 
     weights = read_checkpoint(path)
     check_classes(weights, classes, str(path))

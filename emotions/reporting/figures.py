@@ -1,6 +1,6 @@
 """Figures of the report: measurements in, PNG bytes out, lettered by a `Wording`.
 
-Colours of runs tell apart for the colour-blind (Okabe-Ito), their markers in grey print.
+Run colours suit the colour-blind (Okabe-Ito); markers tell the runs apart in grey print.
 """
 
 import io
@@ -22,7 +22,7 @@ MARKERS: Final = "osD^vPX*"
 
 
 def training_curves(history: Mapping[str, pd.DataFrame], titles: Mapping[str, str], say: Wording) -> bytes:
-    """Accuracy by epoch: one colour a run, solid validation, dashed train."""
+    """Accuracy by epoch, one colour a run: validation solid, training dashed."""
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
     for i, (name, frame) in enumerate(history.items()):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
@@ -40,7 +40,7 @@ def training_curves(history: Mapping[str, pd.DataFrame], titles: Mapping[str, st
 def confusion_matrices(runs: Mapping[str, dict[str, Any]], classes: Sequence[str], say: Wording) -> bytes:
     """Confusion matrices of all runs on validation, one panel a run.
 
-    A row of counts may have one more than there are classes: of answers that are none of them.
+    A row of counts may have one column more than there are classes, for answers outside them.
     """
     columns = min(len(runs), 3)
     lines = -(-len(runs) // columns)
@@ -92,7 +92,7 @@ def per_class_f1(
 
 
 def class_distribution(data: Mapping[str, Any], classes: Sequence[str], say: Wording) -> bytes:
-    """Share of each class in each split, beside its share in RAF-CE as published; in the classes' order."""
+    """Share of each class in each split, beside its published share in RAF-CE; in class order."""
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(classes) + 1.6), layout="constrained")
     height = 0.8 / len(SPLITS)
     place = np.arange(len(classes))[::-1]
@@ -117,7 +117,7 @@ def class_distribution(data: Mapping[str, Any], classes: Sequence[str], say: Wor
 
 
 def reliability(runs: Mapping[str, dict[str, Any]], say: Wording) -> bytes:
-    """Accuracy against confidence on test by run, in bins of equally many images; the diagonal is perfect."""
+    """Accuracy against confidence on test by run, in bins of equally many images; diagonal: perfect."""
     figure, axes = plt.subplots(figsize=(5.6, 5), layout="constrained")
     axes.plot([0, 100], [0, 100], color="black", lw=1, ls=":", label=say("figure-perfect"))
     for i, (name, run) in enumerate(runs.items()):
@@ -135,8 +135,8 @@ def reliability(runs: Mapping[str, dict[str, Any]], say: Wording) -> bytes:
 def attention_story(
     attention: Mapping[str, dict[str, Any]], titles: Mapping[str, str], say: Wording
 ) -> bytes:
-    """Heat relative to area by run and area (1 = no preference) with 95 % intervals; below, the mean map of
-    each run, and how it differs from that of the first run."""
+    """Heat relative to area by run and area (1 = no preference) with 95 % intervals. Below: each run's mean
+    map and its difference from the first run's."""
     areas = list(dict.fromkeys(area for a in attention.values() for area in a["shares"]))
     first = next(iter(attention))
     others = [name for name in attention if name != first]
@@ -186,7 +186,7 @@ def attention_story(
 
 
 def fit_jpeg(picture: bytes, most: int) -> bytes:
-    """`picture` as it is when it has at most `most` bytes, else smaller until it has."""
+    """Shrink `picture` until it has at most `most` bytes or a side of 64 px."""
     if len(picture) <= most:
         return picture
     with Image.open(io.BytesIO(picture)) as image:

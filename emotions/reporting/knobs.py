@@ -10,7 +10,7 @@ Language = Literal["en", "fr"]
 
 
 class ReportParams(Group):
-    """`title`: headline of the report; `language`: what it is written in, its figures too."""
+    """`title`: headline of the report. `language`: of the report and its figures."""
 
     title: str = Field(min_length=1)
     language: Language

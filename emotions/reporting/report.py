@@ -1,4 +1,4 @@
-"""From the metrics of all runs to the summary metric and the report as Markdown and HTML."""
+"""Summary metric and report, as Markdown and HTML, from the metrics of all runs."""
 
 import base64
 import html
@@ -26,12 +26,11 @@ from emotions.sources import SOURCES
 from emotions.taxonomy import COMPOUND, RAFCE_COUNTS, SPLITS
 
 PHOTOGRAPH_BYTES = 2_500_000
-"""What all pictures of faces in report.html may take together: mailed and opened on a phone, it stays under
-5 MB."""
+"""Most bytes for all pictures of faces in report.html, which then stays under 5 MB for mail and phones."""
 
 
 def summary(runs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """The flat metric of the study: run -> name -> value. `gap` = train minus val accuracy."""
+    """Flat metrics of the study: run -> name -> value. `gap` = train minus val accuracy."""
     return {
         name: {
             "train_accuracy": run["selected"]["train"]["accuracy"],
@@ -152,7 +151,7 @@ def _uncertainty(study: Study, say: Wording) -> dict[str, Any]:
 
 
 def _attention(study: Study, say: Wording) -> dict[str, Any]:
-    """Where the maps lie and what the answers rest on, as the template prints it."""
+    """Where the heat lies and what the answers rest on, as the template prints it."""
     first = study.attention[study.best]
     apart = [a for a in first["resolution"] if a in first["shares"]]
     tested = {name: f for name, f in study.faithfulness.items() if f["measured"]}
@@ -191,8 +190,8 @@ def _attention(study: Study, say: Wording) -> dict[str, Any]:
 
 
 def _withheld(attention: Mapping[str, Any], tested: Mapping[str, Any] | None) -> set[str]:
-    """Areas whose share of heat says nothing about the network: it is that of random weights, or the maps are
-    no better at marking what the network uses than random maps."""
+    """Areas whose share of heat says nothing about the network. It equals that of random weights, or the maps
+    mark what the network uses no better than random maps."""
     if tested is None:
         return set()
     about = set(tested["passed"]["areas"]) if tested["passed"]["random"] else set()
@@ -200,7 +199,7 @@ def _withheld(attention: Mapping[str, Any], tested: Mapping[str, Any] | None) ->
 
 
 def _audit(study: Study) -> dict[str, Any]:
-    """What the audit of the data counted, as the template prints it."""
+    """Counts of the data audit, as the template prints them."""
     data = study.data
     here = {c: sum(data["compound"][c].values()) for c in study.classes}
     published = {c: sum(RAFCE_COUNTS[c]) for c in study.classes}
@@ -235,7 +234,7 @@ def _total(by_role: Mapping[str, Mapping[str, int]]) -> int:
 
 
 def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
-    """What the figures show, in words, by run: for those who do not see them."""
+    """Alternative texts of the figures, by run, for readers who cannot see them."""
     right = {n: np.trace(np.array(r["selected"]["val"]["confusion"])) for n, r in study.runs.items()}
     return {
         "alt_curves": [
@@ -278,7 +277,7 @@ def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
 
 
 def markdown_report(study: Study, say: Wording) -> str:
-    """The report as Markdown; figures are linked relative to `report/`, galleries are left to the HTML."""
+    """The report as Markdown; figures are linked relative to `report/`, galleries appear only in the HTML."""
     return environment(say).get_template("report.md.j2").render(facts(study, say), galleries=False)
 
 
@@ -304,14 +303,14 @@ def page(text: str, say: Wording, title: str, *, pictures: Mapping[str, str]) ->
     """A report in Markdown as one self-contained HTML file.
 
     Args:
-        pictures: path from the root -> data URI, of every picture that the report links as `../<path>`.
+        pictures: path from the root -> data URI, for every picture that the report links as `../<path>`.
     """
     body = markdown.markdown(text, extensions=["tables", "fenced_code", TocExtension(slugify=_anchor)])
     for name, uri in pictures.items():
         wide = 'class="wide" ' if name.endswith("matrices.png") else ""
         body = body.replace(f'src="../{name}"', f'{wide}src="{uri}"')
     if 'src="../' in body:
-        raise ValueError("the report would not be self-contained: a picture is linked and not embedded")
+        raise ValueError("report not self-contained: a linked picture is not embedded; add it to `pictures`")
     return (
         environment(say)
         .get_template("report.html.j2")
@@ -320,13 +319,13 @@ def page(text: str, say: Wording, title: str, *, pictures: Mapping[str, str]) ->
 
 
 def _scrolling(body: str) -> str:
-    """Wide things scroll in a box of their own, which the keyboard reaches; the page itself does not."""
+    """Put pictures and tables into scrolling boxes that the keyboard reaches; the page does not scroll."""
     body = re.sub(r"<p>(<img [^>]*>)</p>", r'<div class="box" tabindex="0">\1</div>', body)
     return re.sub(r"<table>(.*?)</table>", _boxed, body, flags=re.DOTALL)
 
 
 def _boxed(table: re.Match[str]) -> str:
-    """A table in its box. One of sentences (class `prose`) becomes a list of blocks on a phone."""
+    """A table in its box. A table of sentences (class `prose`) becomes a list of blocks on a phone."""
     first = table[1].split("</thead>")[-1].split("</tr>")[0]
     cells = [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", first, re.DOTALL)]
     prose = len(cells) <= 3 and max(map(len, cells), default=0) > 30
@@ -334,7 +333,7 @@ def _boxed(table: re.Match[str]) -> str:
 
 
 def data_uri(picture: bytes, kind: str) -> str:
-    """A picture as the address that embeds it."""
+    """Data URI that embeds a picture."""
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
@@ -359,7 +358,7 @@ def environment(say: Wording) -> jinja2.Environment:
     )
 
     def p_value(p: float) -> str:
-        """To four decimals; smaller ones are said to be smaller."""
+        """`p` to four decimals, or `< 0.0001`."""
         return say.decimal(p, 4) if p >= 0.0001 else f"&lt; {say.decimal(0.0001, 4)}"
 
     def interval(value: float, limits: list[float] | None, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""The sentences of verdicts and claims: which message says what was measured, and with which values."""
+"""The sentences of verdicts and claims: message and values for each measurement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from emotions.evidence.study import Entry
 
 @dataclass(frozen=True)
 class ToldClaim:
-    """A claim of the ledger as the report prints it. `rule`: what would decide it."""
+    """A claim of the ledger as the report prints it. `rule`: how it is decided."""
 
     claim: str
     number: int
@@ -21,14 +21,14 @@ class ToldClaim:
 
 
 def claim_sentences(claim: Claim) -> ToldClaim:
-    """A claim with its rule and what was measured as messages."""
+    """A claim, its rule and its measurement as messages."""
     measured = claim.measured if isinstance(claim.measured, Said) else verdict_sentence(claim.measured)
     entry = claim.entry
     return ToldClaim(entry.claim, entry.number, rule_sentence(entry), measured, claim.verdict)
 
 
 def verdict_sentence(verdict: Mapping[str, Any]) -> Said:
-    """The sentence that gives the numbers which decided a verdict, and what would change it."""
+    """The sentence with the numbers that decided a verdict, and what would change it."""
     numbers, name = dict(verdict["evidence"]), verdict["name"].replace(" ", "-")
     outcome = verdict["outcome"].replace(" ", "-")
     if name == "overfitting":

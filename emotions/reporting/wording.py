@@ -16,15 +16,15 @@ LANGUAGES: Final = get_args(Language)
 TEMPLATES: Final = Path(__file__).parent / "templates"
 MINUS: Final = "\u2212"
 NARROW: Final = "\u202f"
-"""No-break space, narrow: what French sets before `%`, `;`, `!`, `?` and inside its quotation marks."""
+"""Narrow no-break space, set in French before `%`, `;`, `!`, `?` and inside quotation marks."""
 
 
 class Wording:
     """Messages and numbers in one language.
 
     Raises:
-        KeyError: a message that the catalogue lacks.
-        ValueError: a message whose values are not given.
+        KeyError: the catalogue lacks a message.
+        ValueError: a message is not given its values.
     """
 
     def __init__(self, language: Language) -> None:
@@ -44,8 +44,8 @@ class Wording:
         return NARROW + "%" if self.language == "fr" else "%"
 
     def decimal(self, number: float, digits: int) -> str:
-        """`0.447` with `digits` decimals: `0.447`, `0,447`; thousands are set apart, negative numbers have a
-        minus sign (U+2212); never `-0.0`."""
+        """A number with `digits` decimals: `0.447`, in French `0,447`. Thousands are set apart; negative
+        numbers have a minus sign (U+2212); `-0.0` never appears."""
         rounded = round(round(number, 6), digits) + 0.0
         text = format_decimal(rounded, "#,##0." + digits * "0" if digits else "#,##0", self.language)
         return text.replace("-", MINUS)
@@ -60,12 +60,12 @@ class Wording:
         return text if text.startswith(MINUS) else f"+{text}"
 
     def known(self, text: str) -> str:
-        """A title from params.yaml as the language says it where the catalogue knows it, else as it is."""
+        """A title from params.yaml, translated if the catalogue knows it, else unchanged."""
         message = f"known-{slugify(text, '-')}"
         return self(message) if self._bundle.has_message(message) else text
 
     def __call__(self, message: str | Said, **values: Any) -> str:
-        """The message as the language says it."""
+        """The message in this language."""
         if isinstance(message, Said):
             return self(message.message, **message.values)
         pattern = self._bundle.get_message(message).value
@@ -77,7 +77,7 @@ class Wording:
         return self.typeset(str(text))
 
     def source(self, name: str) -> str:
-        """What a data source is called: by its message, or, where the catalogue has none, by its name."""
+        """Name of a data source from the catalogue, or its own name where the catalogue has none."""
         message = f"source-{name}"
         return self(message) if self._bundle.has_message(message) else f"`{name}`"
 
@@ -86,7 +86,7 @@ class Wording:
         return self.typeset(separator).join(self(i) if isinstance(i, Said) else i for i in items)
 
     def typeset(self, text: str) -> str:
-        """French no-break spaces and apostrophes where its typography asks for them."""
+        """Set no-break spaces and apostrophes by the rules of French typography."""
         if self.language != "fr":
             return text
         text = re.sub(r"(?<=[^\W\d_])'(?=\w)", "\u2019", text)

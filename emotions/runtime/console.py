@@ -23,11 +23,11 @@ log = logging.getLogger("emotions")
 OWN: Final = {"emotions", "stages", "vlm", "__main__"}
 """Packages whose errors are raised on purpose: their message is for the person at the terminal."""
 LOG_BYTES: Final = 1_000_000
-"""A log of this size is set aside as `<name>.1`, which replaces the one set aside before."""
+"""Log size in bytes at which the log moves to `<name>.1` and replaces the previous one."""
 
 
 def first_process() -> bool:
-    """Of the processes of one distributed training, only the first speaks."""
+    """Whether this process is the first of a distributed training; the others report only errors."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -37,7 +37,7 @@ def watched() -> bool:
 
 
 def progress(title: str, total: int | None, work: Iterable[Any] = (), **options: Any) -> "tqdm[Any]":
-    """A bar that counts images and is gone when it is done; around `work`, or to be updated by hand."""
+    """Progress bar that counts images and disappears when done; it wraps `work` or is updated by hand."""
     return tqdm(
         work,
         title,
@@ -51,7 +51,7 @@ def progress(title: str, total: int | None, work: Iterable[Any] = (), **options:
 
 
 def show(line: str) -> None:
-    """A line that stays: in the log, and on a terminal above the bar."""
+    """Write a line that stays in the log and, on a terminal, above the bar."""
     log.info(line)
     if watched():
         tqdm.write(line, file=sys.stderr)
@@ -59,11 +59,11 @@ def show(line: str) -> None:
 
 @contextlib.contextmanager
 def session(name: str, log_file: Path) -> Iterator[None]:
-    """Run a block with its log in `log_file`, and end the process when the block fails.
+    """Run a block with its log in `log_file`, and end the process if the block fails.
 
-    An error of the project's own becomes one line on stderr and exit status 1; any other keeps
-    its traceback there. Ctrl-C: one line, exit status 130. The log has the traceback of every error, and the
-    warnings that are one line each on stderr. A log that cannot be written is a warning.
+    An error of the project's own becomes one line on stderr and exit status 1; any other keeps its
+    traceback there. Ctrl-C gives one line and exit status 130. The log has the traceback of every error, and
+    all warnings; on stderr each warning is one line. A log that cannot be written causes a warning.
     """
     begun = time.monotonic()
     log.setLevel(logging.INFO)
@@ -115,7 +115,7 @@ class _LogFile(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         why = sys.exception() or self.baseFilename
         log.removeHandler(self)
-        with contextlib.suppress(OSError):  # else Python 3.13 prints it once more, when it closes the file
+        with contextlib.suppress(OSError):  # else Python 3.13 prints it again when it closes the file
             self.close()
         log.warning(f"the log ends here: {why}")
 
@@ -132,10 +132,10 @@ def _log_warning(
 
 
 def _peak_memory() -> str:
-    """The largest resident set of this process, and what its tensors held on the GPU at most."""
+    """Peak resident memory of this process, and peak GPU memory of its tensors."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, kilobytes on Linux
     text = f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB"
-    torch = sys.modules.get("torch")  # which takes seconds to import, and half of the stages never need
+    torch = sys.modules.get("torch")  # its import takes seconds, and half of the stages never need it
     if torch and torch.cuda.is_initialized():
         text += f", on the GPU {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
     return text

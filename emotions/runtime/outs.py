@@ -46,7 +46,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: what stood at `path` is replaced only when the block ends without an error.
+    """Like `new_file` for a folder: the one at `path` is replaced only when the block ends without an error.
 
     Both are renamed, so a process killed at any moment leaves at `path` the old folder, the new one or none.
     """
@@ -68,7 +68,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def add_to_folder(folder: Path, name: str, content: bytes) -> None:
-    """Write a file of a folder that `new_folder` is making."""
+    """Write a file into a folder that `new_folder` is making."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -86,7 +86,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people and diffs: indented, floats to six decimals; NaN is a ValueError."""
+    """Write JSON for people and diffs: indented, floats to six decimals; NaN raises ValueError."""
     write_text(path, json.dumps(_rounded(content), indent=2, allow_nan=False) + "\n")
 
 

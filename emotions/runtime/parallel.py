@@ -1,4 +1,4 @@
-"""All cores at work on a stream, in its order, with a bounded number of items in flight."""
+"""Processes a stream on all cores, in order, with a bounded number of items in flight."""
 
 import multiprocessing
 import os
@@ -16,12 +16,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
-"""Set in the environment of what DVC and torchrun start."""
+"""Environment variables of processes that DVC and torchrun start."""
 SECONDS_TO_STOP: Final = 60
-"""For the step at work, and a checkpoint."""
+"""Seconds allowed for the current step and a checkpoint."""
 
 stopping: Final = threading.Event()
-"""Whether this process has been told to end, and does so after what must not be cut off."""
+"""Set when this process has been told to end; it first finishes what must not be cut off."""
 
 
 def cores() -> int:
@@ -32,9 +32,9 @@ def cores() -> int:
 def in_order(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[Result]:
-    """`map(function, items)` on a pool; at most `ahead` items are taken before their results are asked for.
+    """Run `map(function, items)` on a pool; at most `ahead` items are taken before their results are needed.
 
-    So memory does not grow with the stream, which `Executor.map` and `Pool.imap` read whole.
+    Memory therefore does not grow with the stream; `Executor.map` and `Pool.imap` would read it whole.
     """
     flight: deque[Future[Result]] = deque()
     try:
@@ -50,9 +50,9 @@ def in_order(
 
 
 def end_with_parent() -> None:
-    """For the start of a worker process: it ends when its parent is gone.
+    """End this worker process when its parent is gone; called at its start.
 
-    A parent that is killed stops no worker, and a worker of a `ProcessPoolExecutor` waits for work forever.
+    Killing a parent does not stop its workers: a `ProcessPoolExecutor` worker waits for work forever.
     """
     parent = multiprocessing.parent_process()
 
@@ -67,9 +67,8 @@ def end_with_parent() -> None:
 def end_with_launcher() -> None:
     """Under DVC or torchrun, end when the process that started this one is gone.
 
-    A killed `dvc repro` stops no stage, and a killed `torchrun` no worker: they would go on writing. A
-    training that ends by itself with a checkpoint when it is told to (`stopping`) is told, and has
-    SECONDS_TO_STOP.
+    Killing `dvc repro` does not stop its stages, nor `torchrun` its workers: they would go on writing. A
+    process with a SIGTERM handler, such as a training, gets `stopping` set and SECONDS_TO_STOP to end itself.
     """
     watched = []
     child = psutil.Process()
@@ -80,7 +79,7 @@ def end_with_launcher() -> None:
     def watch() -> None:
         while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in watched):
             time.sleep(0.5)
-        if callable(signal.getsignal(signal.SIGTERM)):  # as it has one who would hear that it should end
+        if callable(signal.getsignal(signal.SIGTERM)):  # its SIGTERM handler shows that it ends by itself
             stopping.set()
         if stopping.is_set():
             time.sleep(SECONDS_TO_STOP)

@@ -1,4 +1,4 @@
-"""The versions of the libraries that decide numbers: those of versions.txt, or nothing is computed."""
+"""Stops a computation unless the libraries that decide numbers have the versions in versions.txt."""
 
 import importlib.metadata
 from pathlib import Path
@@ -10,18 +10,17 @@ FILE: Final = Path("versions.txt")
 
 
 class VersionsError(RuntimeError):
-    """Other versions are installed than the study was made with; the message names them and the remedy."""
+    """Installed versions differ from those of the study; the message names them and the remedy."""
 
 
 def check(file: Path = FILE) -> None:
-    """Compare what is installed with `file`, a part of requirements.txt; a suffix such as `+cu132` does not
-    count.
+    """Compare installed versions with `file`, a part of requirements.txt, without suffixes such as `+cu132`.
 
     Raises:
-        VersionsError: a library has another version, or is not there.
+        VersionsError: a library has another version or is not installed, or `file` is missing.
     """
     if not file.exists():
-        raise VersionsError(f"{file} is missing, which names the versions that decide numbers: `make lock`")
+        raise VersionsError(f"{file}, which lists the versions that decide numbers, is missing: `make lock`")
     others = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):

@@ -22,13 +22,12 @@ from emotions.taxonomy import ClassSet
 
 @dataclass(frozen=True)
 class Source:
-    """A data source and what its licence lets stand in git.
+    """A data source and what its licence allows in git.
 
-    `read(folder, classes, params, limits)` gives how many samples and the samples; `params` is its own model.
+    `read(folder, classes, params, limits)` gives the sample count and the samples; `params` is its own model.
     `pictures_in_git`, `label_lists_in_git`: whether a picture of it, or a list of its images with their
-    labels, may be committed. Where one may not, `extract` refuses to work on raw files that git tracks, and
-    all outs with pictures or lists lie in the DVC cache anyway. `soft_labels`: whether its images may have
-    votes.
+    labels, may be committed. If either may not, `extract` refuses raw files that git tracks; all outs with
+    pictures or lists lie in the DVC cache anyway. `soft_labels`: whether its images may have votes.
     """
 
     read: Callable[[Path, ClassSet, Any, ArchiveLimits], tuple[int, Iterator[Sample]]]
@@ -46,7 +45,7 @@ SOURCES: Final[dict[str, Source]] = {
     "rafce": Source(rafce.read, RafceParams, pictures_in_git=False, label_lists_in_git=False),
     # the votes are MIT, but the photographs have owners and the list names the photographs
     "ferplus": Source(ferplus.read, FerplusParams, pictures_in_git=False, label_lists_in_git=False),
-    # unknown, so neither
+    # licence unknown, so neither
     "imagefolder": Source(
         imagefolder.read, ImagefolderParams, pictures_in_git=False, label_lists_in_git=False
     ),
@@ -55,13 +54,12 @@ SOURCES: Final[dict[str, Source]] = {
 
 def _known(name: str) -> str:
     if name not in SOURCES:
-        raise ValueError(f"no source is called so; there are {', '.join(SOURCES)}")
+        raise ValueError(f"unknown source; use one of {', '.join(SOURCES)}")
     return name
 
 
 class DataParams(BaseModel):
-    """Group `data` of params.yaml: which source, which classes, how strict, and the knobs of sources with
-    any.
+    """Group `data` of params.yaml: source, classes, strictness, and the knobs of the sources that have any.
 
     `leakage`: what to do about copies and persons in two splits (see `leakage`). `unreadable`: whether
     an image that cannot be used ends the stage or is left out.

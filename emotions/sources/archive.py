@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 RATIO_FLOOR: Final = 2**20
 """Uncompressed bytes up to which no ratio is suspicious."""
 MAX_LINE: Final = 2**20
-"""Bytes of one line of a text file; a row of `fer2013.csv` has about 10,000."""
+"""Most bytes of one line of a text file; a row of `fer2013.csv` has about 10,000."""
 MAX_NAME: Final = 200
 """Bytes of one part of a path; a file name may have 255, and the store puts split and class before it."""
 MAX_ZIPS: Final = 200
-"""Zips of a folder, inner ones included: each stays open, and systems allow from 256 open files."""
+"""Most zips of a folder, inner ones included: each stays open, and some systems allow only 256 open files."""
 METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 """Packing methods that are read: zipfile lacks Deflate64, and with LZMA a few bytes can claim gigabytes."""
 
 JUNK: Final = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db"})
-"""What desktops leave behind; such members are not shown."""
+"""Files that desktops leave behind; they are not shown."""
 OTHER_ARCHIVES: Final = (".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 _UNREADABLE: Final = (
@@ -51,7 +51,7 @@ _UNREADABLE: Final = (
     RuntimeError,
     UnicodeDecodeError,
 )
-"""What zipfile raises on files that are no zips or are damaged."""
+"""Exceptions of zipfile on files that are damaged or not zips."""
 
 
 class ArchiveError(ValueError):
@@ -67,7 +67,7 @@ class Archive:
     Raises:
         ArchiveError: the folder is missing; or a zip is damaged, empty, encrypted, nested too deep or
             oversized, or has a member that is a link, leaves the archive or occurs twice; or there are more
-            than `MAX_ZIPS`; or a name does not print, is too long, or is another one's in another case or
+            than `MAX_ZIPS`; or a name does not print, is too long, or differs from another only in case or
             Unicode form. `docs/data/bad_input.md` lists the cases.
     """
 
@@ -146,7 +146,7 @@ class Archive:
                 where = f"{self.where(name)}, line {number}"
                 if len(raw) > MAX_LINE:
                     raise ArchiveError(
-                        f"{where}: over {MAX_LINE:,} bytes, so this is no table; fetch it again"
+                        f"{where}: over {MAX_LINE:,} bytes, so this is not a table; fetch it again"
                     )
                 try:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -209,7 +209,7 @@ class Archive:
                     "so they are one file on other systems; rename or remove one"
                 )
             if same.endswith(OTHER_ARCHIVES):
-                log.warning(f"{self.where(name)} is not opened: of archives only zips are; unpack it")
+                log.warning(f"{self.where(name)} is not opened: only zip archives are; unpack it")
 
     def _spooled(self, outer: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
         """An inner zip as a nameless temporary file, since reading its directory needs seeking."""
@@ -272,7 +272,7 @@ def _files_under(folder: Path) -> list[Path]:
 def _checked_members(
     opened: zipfile.ZipFile, where: str, limits: ArchiveLimits
 ) -> dict[str, zipfile.ZipInfo]:
-    """The file members of a zip by posix name, after every one was found safe.
+    """The file members of a zip by posix name, all checked to be safe.
 
     Raises:
         ArchiveError: see `Archive`.
@@ -318,7 +318,7 @@ def _size(opened: zipfile.ZipFile) -> int:
 
 
 def _safe_path(info: zipfile.ZipInfo, where: str) -> PurePosixPath:
-    """The member's path, which stays inside the archive (`orig_filename`: before zipfile mends it)."""
+    """The member's path, checked to stay inside the archive (`orig_filename`: before zipfile mends it)."""
     name = info.orig_filename
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
@@ -330,11 +330,11 @@ def _safe_path(info: zipfile.ZipInfo, where: str) -> PurePosixPath:
         )
     if info.flag_bits & 0x1:
         raise ArchiveError(
-            f"{where}: member {name!r} is encrypted; unpack it with its password, remove the zip"
+            f"{where}: member {name!r} is encrypted; unpack it with its password and remove the zip"
         )
     if info.compress_type not in METHODS:
         raise ArchiveError(
             f"{where}: member {name!r} is packed by method {info.compress_type}, only 0 (stored) and 8 "
-            "(deflated) are read; unpack it, remove the zip"
+            "(deflated) are read; unpack it and remove the zip"
         )
     return path

@@ -1,4 +1,4 @@
-"""What the data are: identity of each image, what was left out and why, and the counts that git may hold."""
+"""Identity of each image, the images left out with the reasons, and the counts that git may hold."""
 
 import csv
 import hashlib
@@ -17,9 +17,9 @@ from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import BASIC, COMPOUND, NOT_IN_RAFDB, SIX, SPLITS, components
 
 FAULTS: Final = ("missing", "damaged", "unreadable", "truncated", "blank")
-"""Kinds of images that cannot be used: `data.unreadable` decides whether they end the stage."""
+"""Kinds of unusable images: `data.unreadable` decides whether they end the stage."""
 REASONS: Final = ("absent", *FAULTS, "other class", *KINDS)
-"""Why an image that the source lists is not in the data."""
+"""Reasons why a listed image is not in the data."""
 ROLES: Final = ("compound", "basic")
 PAIRS_OF_SPLITS: Final = (("test", "val"), ("test", "train"), ("val", "train"))
 
@@ -38,7 +38,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A listed image that is not in the data; `detail`: the message, or the image kept in its place."""
+    """A listed image that is not in the data; `detail`: the message or place, or a near copy's correlation.
+
+    `kept`: the image kept in its place.
+    """
 
     source_id: str
     label: str
@@ -50,7 +53,7 @@ class Dropped:
 
 
 def identify(sample: Sample, limits: ImageLimits) -> Picture | Dropped:
-    """The manifest row of a sample with its files, or what is wrong with its image."""
+    """Manifest row, files and hashes of a sample, or the reason why its image is dropped."""
 
     def dropped(reason: str, detail: str) -> Dropped:
         return Dropped(sample.source_id, sample.label, sample.role, sample.split, reason, detail)
@@ -84,7 +87,7 @@ def identify(sample: Sample, limits: ImageLimits) -> Picture | Dropped:
 
 
 def refuse_faulty(dropped: Sequence[Dropped], listed: int) -> None:
-    """Raises SourceError where an image cannot be used: the first ten, how many, and how to proceed."""
+    """Raises SourceError if an image is unusable; the message has the first ten, the count, the remedy."""
     faulty = [d for d in dropped if d.reason in FAULTS]
     if not faulty:
         return
@@ -99,7 +102,7 @@ def refuse_faulty(dropped: Sequence[Dropped], listed: int) -> None:
 
 
 def refuse_leaks(pairs: Sequence[Pair]) -> None:
-    """Raises SourceError where a pair crosses splits: the first ten, how many, and how to proceed."""
+    """Raises SourceError if a pair crosses splits; the message has the first ten, the count, the remedy."""
     crossing = [p for p in pairs if p.kept.split != p.other.split]
     if not crossing:
         return
@@ -114,7 +117,7 @@ def refuse_leaks(pairs: Sequence[Pair]) -> None:
 
 
 def only_classes(rows: Sequence[Row], classes: Sequence[str]) -> tuple[list[Row], list[Dropped]]:
-    """Basic rows and the compound rows of the study's classes; and those of other classes."""
+    """Kept rows (basic, and compound of the study's classes), and dropped compound rows of other classes."""
     kept = [r for r in rows if r.role == "basic" or r.label in classes]
     gone = [
         Dropped(r.source_id, r.label, r.role, r.split, "other class")
@@ -125,8 +128,7 @@ def only_classes(rows: Sequence[Row], classes: Sequence[str]) -> tuple[list[Row]
 
 
 def need_enough(rows: Sequence[Row], classes: Sequence[str]) -> None:
-    """Raises SourceError where no compound image is left in one of the splits, or no training image of one
-    of the classes."""
+    """Raises SourceError if a split has no compound image, or a class no training image."""
     for split in SPLITS:
         if not any(r.role == "compound" and r.split == split for r in rows):
             raise SourceError(
@@ -136,7 +138,7 @@ def need_enough(rows: Sequence[Row], classes: Sequence[str]) -> None:
     if absent := [c for c in classes if c not in learnt]:
         remedy = "add images of it, or check how the source's files spell it"
         if len(classes) == len(COMPOUND) and set(absent) <= set(NOT_IN_RAFDB):
-            remedy = "add images of it, or set data.classes to rafdb11, which is without it"
+            remedy = "add images of it, or set data.classes to rafdb11, which lacks it"
         raise SourceError(f"no training image of {', '.join(absent)}: nothing could learn it; {remedy}")
 
 
@@ -153,8 +155,7 @@ def _how_alike(pair: Pair) -> str:
 
 
 def dropped_csv(dropped: Iterable[Dropped]) -> str:
-    """Every listed image that is not in the data, by name, with the reason, and the image kept in its
-    place."""
+    """CSV of every listed image that is not in the data: its name, the reason, and the image kept instead."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -167,7 +168,7 @@ def dropped_csv(dropped: Iterable[Dropped]) -> str:
 
 
 def pairs_csv(pairs: Iterable[Pair]) -> str:
-    """Every pair that was found, whatever was done about it; `correlation` as in `leakage.Pair`."""
+    """CSV of every pair found, whether dropped or not; `correlation` as in `leakage.Pair`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -198,8 +199,7 @@ def counts(
     pairs: Sequence[Pair],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Counts only, fit for git: no name of an image. `pairs`: all that were found, whatever became of
-    them."""
+    """Counts that git may hold, without image names. `pairs`: all pairs found, whether dropped or not."""
     rows = [picture.row for picture in kept]
     listed = Counter([*((r.role, r.split) for r in rows), *((d.role, d.split) for d in dropped)])
     by_label = Counter((r.role, r.label, r.split) for r in rows)
@@ -248,7 +248,7 @@ def counts(
 
 
 def _agrees(row: Row) -> bool:
-    """Whether no emotion outside a compound's label has a higher share than one of its two."""
+    """Whether each emotion of a compound's label has at least the share of any other emotion."""
     shares = shares_of(row)
     if row.role != "compound" or shares is None:
         return False

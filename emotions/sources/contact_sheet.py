@@ -1,4 +1,4 @@
-"""Images side by side, so that a person sees at a glance what the data are and what was taken for a copy."""
+"""Draws images side by side, so that a person sees at a glance the data and the images taken for copies."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,9 +19,9 @@ MOST_PAIRS: Final = 800
 
 
 def draw(rows: Sequence[Row], read: Callable[[Row], Image.Image]) -> bytes:
-    """One line a class, compound then basic, with up to ten images each, as JPEG.
+    """One line per class, compound then basic, with up to ten images each, as JPEG.
 
-    Which ones is decided by their pixels' hashes: as good as random, and the same in any order of the rows.
+    The images' pixel hashes decide the choice: as good as random, and the same in any order of the rows.
     """
     classes = [label for label in (*COMPOUND, *BASIC) if any(row.label == label for row in rows)]
     sheet = Image.new("RGB", (LABEL + COLUMNS * (SIDE + 2), len(classes) * (SIDE + 2)), "white")

@@ -25,7 +25,7 @@ _SIDE = SIZE * _OVER
 _SHIFT = 4  # cv2's fixed-point bits: polygons are placed to 1/16 of a pixel
 
 WALL = 0.85
-"""How far a wall's colour covers the room."""
+"""Opacity of a wall's colour over the room."""
 
 _SKINS = ((252, 224, 202), (241, 205, 176), (226, 182, 147), (200, 148, 110), (158, 106, 74), (106, 70, 50))
 _HAIRS = (
@@ -147,7 +147,7 @@ def appearance(rng: np.random.Generator) -> Appearance:
 
 
 def _between(palette: Sequence[tuple[int, int, int]], rng: np.random.Generator) -> Points:
-    """A colour on the way from one colour of a palette to its neighbour."""
+    """Random colour between two neighbours of a palette."""
     at = rng.uniform(0, len(palette) - 1)
     low = min(int(at), len(palette) - 2)
     pair = np.array(palette[low : low + 2], float)
@@ -158,7 +158,7 @@ def draw(person: Appearance, units: Units, wall: Points | None = None) -> tuple[
     """The picture (RGB uint8 [SIZE, SIZE, 3]) and its region map (uint8 [SIZE, SIZE], places in `REGIONS`).
 
     `units`: intensity in [0, 1] of each active action unit by FACS number; absent units do not move. `wall`:
-    RGB of the wall behind, where it is not to be any.
+    RGB of the wall behind the face; None for a random room.
     """
     au = {number: float(units.get(number, 0.0)) for number in ACTION_UNITS}
     rng = np.random.Generator(np.random.PCG64(person.texture_seed))
@@ -423,7 +423,7 @@ def _folds(canvas: Canvas, person: Appearance, au: Units) -> Pixels:
 
 
 def _forehead_folds(fold: Callable[..., None], person: Appearance, au: Units) -> None:
-    """Level lines of raised brows, upright ones between lowered brows, cross lines of a wrinkled nose."""
+    """Horizontal lines of raised brows, vertical ones of lowered brows, cross lines of a wrinkled nose."""
     top = -0.74 + person.brow_height
     raised = min(au[1], au[2]) + 0.1 * person.age
     for row in range(3):
@@ -689,7 +689,7 @@ def _lips(person: Appearance, au: Units) -> _Lips:
     full, low = 0.085 * thin + 0.02 * au[10], 0.105 * thin * (1 + 0.25 * au[17])
 
     def line(height: float, side_share: float, dip: float) -> Points:
-        """From corner to corner, `height` in the middle, `side_share` of the way there at half width."""
+        """Line between the corners: `height` in the middle, `side_share` of the way there at half width."""
         at_left, at_right = (y + (height - y) * side_share for y in (left_y, right_y))
         points = [(-left, left_y), (-left * 0.55, at_left), (-0.1, height - dip), (0, height)]
         return curve([*points, (0.1, height - dip), (right * 0.55, at_right), (right, right_y)])
@@ -750,7 +750,7 @@ def _glasses(canvas: Canvas, person: Appearance) -> None:
 
 
 def _photograph(picture: Pixels, person: Appearance, rng: np.random.Generator) -> Pixels:
-    """What a camera makes of the scene: side light, exposure, blur, noise. uint8 [SIZE, SIZE, 3]."""
+    """Photograph of the scene, with side light, exposure, blur and noise: uint8 [SIZE, SIZE, 3]."""
     small = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     if person.blur > 0.3:
         small = cv2.GaussianBlur(small, (0, 0), person.blur)

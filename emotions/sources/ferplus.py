@@ -38,7 +38,7 @@ FOLDER_OF_USAGE: Final = {
 }
 
 BASIC_MAJORITY: Final = 5
-"""A single emotion has more votes than this, of ten."""
+"""Votes, of ten, that a single emotion must exceed."""
 COLUMNS: Final = ("Usage", "Image name", *BASIC, "contempt", "unknown", "NF")
 
 
@@ -70,12 +70,11 @@ class _Face:
 def read(
     folder: Path, classes: ClassSet, params: FerplusParams, limits: ArchiveLimits | None = None
 ) -> tuple[int, Iterator[Sample]]:
-    """Compound and single-emotion faces in the votes' order: how many, and the samples, read lazily.
+    """Number of compound and single-emotion faces, and the samples in the votes' order, read lazily.
 
     All 14 classes are yielded whatever `classes` says. Rows without an image name, which FER+ found unusable,
-    are left out. A face that is not there is a sample with a fault: `missing` where it is compound, `absent`
-    where it is a single emotion, since many copies of FER2013 are partial; these are also counted in a
-    warning.
+    are left out. A face without an image is a sample with a fault: `missing` if it is compound, `absent` if
+    it is a single emotion, since many copies of FER2013 are partial. A warning also counts the absent faces.
 
     Raises:
         SourceError: the votes or faces are missing, a row does not parse or contradicts another, or both
@@ -133,7 +132,7 @@ def _ballots(archive: Archive) -> list[Ballot]:
     """All rows of the votes file.
 
     Raises:
-        SourceError: naming file and line.
+        SourceError: a row does not parse; the message names file and line.
     """
     name = required_file(archive, VOTES)
     where = archive.where(name)
@@ -154,18 +153,18 @@ def _ballot(row: int, record: dict[str, str], where: str) -> Ballot:
     usage, name = record["Usage"], record["Image name"]
     if usage not in SPLIT_OF_USAGE:
         raise SourceError(
-            f"{where}: Usage {usage!r} is none of {', '.join(SPLIT_OF_USAGE)}; fetch the file again"
+            f"{where}: Usage {usage!r} is not one of {', '.join(SPLIT_OF_USAGE)}; fetch the file again"
         )
     if name and not re.fullmatch(r"fer\d+\.png", name, re.ASCII):
         raise SourceError(f"{where}: image name {name!r} is not like fer0000000.png; fetch the file again")
     wrong = next((c for c in COLUMNS[2:] if not re.fullmatch(r"\d{1,3}", record[c], re.ASCII)), None)
     if wrong:
-        raise SourceError(f"{where}: {wrong} {record[wrong]!r} is no count of votes; fetch the file again")
+        raise SourceError(f"{where}: {wrong} {record[wrong]!r} is not a count of votes; fetch the file again")
     return Ballot(row, usage, name, {column: int(record[column]) for column in COLUMNS[2:]})
 
 
 def _labelled(ballots: list[Ballot], min_votes: int) -> list[_Face]:
-    """Faces that the votes name, in the order of their rows, each name once."""
+    """Faces that the votes label, in the order of their rows, each image name once."""
     faces = []
     for ballot in _once(ballots):
         if label := compound_label(ballot.votes, min_votes):
@@ -190,7 +189,7 @@ def _once(ballots: list[Ballot]) -> list[Ballot]:
 
 
 def _image_members(archive: Archive) -> dict[str, str]:
-    """Members by `FER2013Train/fer0000000.png`."""
+    """Members by folder and file name, `FER2013Train/fer0000000.png`."""
     found: dict[str, str] = {}
     for name in archive.names:
         key = "/".join(PurePosixPath(name).parts[-2:])
@@ -233,7 +232,7 @@ def _pixel_rows(archive: Archive, name: str) -> "csv.DictReader[str]":
 
 
 def _check_pixel_rows(archive: Archive, name: str, ballots: list[Ballot]) -> None:
-    """Raises SourceError unless `fer2013.csv` and the votes have as many rows, with the same `Usage`."""
+    """Raises SourceError unless `fer2013.csv` and the votes have equally many rows, with the same `Usage`."""
     where = archive.where(name)
     reader = _pixel_rows(archive, name)
     for ballot, record in zip_longest(ballots, reader):
@@ -261,7 +260,7 @@ def png_of(pixels: str, where: str) -> bytes:
     """A face from `fer2013.csv`, 2,304 numbers of 0 to 255 row by row, as a grey PNG.
 
     Raises:
-        SourceError: other numbers, or another count of them.
+        SourceError: a number is outside this range, or their count differs.
     """
     try:
         grey = bytes(int(number) for number in pixels.split())

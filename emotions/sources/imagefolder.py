@@ -1,4 +1,4 @@
-"""Any tree `<split>/<class>/*`, and `dataset_resnet_224.zip` as this pipeline makes it, by its manifest."""
+"""Reads a tree `<split>/<class>/*`, or by its manifest a `dataset_resnet_224.zip` that this pipeline made."""
 
 import re
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ def read(
 
     Raises:
         SourceError: an image outside `<split>/<class>/`, an unknown split or class, several trees; or a
-            manifest that does not parse, disagrees with the folder names, or lists not exactly the images
-            that are there.
+            manifest that does not parse, disagrees with the folder names, or does not list exactly the
+            images that are there.
     """
     with open_archive(folder, limits) as archive:
         table = only_file(archive, manifest.FILE_NAME)
@@ -94,10 +94,10 @@ def _planned(archive: Archive, name: str) -> _Planned:
     split_folder, class_folder = path.parts[-3:-1]
     split = SPLIT_OF_FOLDER.get(split_folder.casefold())
     if split is None:
-        raise SourceError(f"{where}: {split_folder!r} is no split; use {', '.join(SPLIT_OF_FOLDER)}")
+        raise SourceError(f"{where}: {split_folder!r} is not a split; use {', '.join(SPLIT_OF_FOLDER)}")
     label = label_of(class_folder)
     if label is None:
-        raise SourceError(f"{where}: {class_folder!r} is no class; known are {', '.join(ROLE_OF_LABEL)}")
+        raise SourceError(f"{where}: {class_folder!r} is not a class; known are {', '.join(ROLE_OF_LABEL)}")
     return _Planned(Sample(f"{split}-{label}-{path.stem}", label, ROLE_OF_LABEL[label], split, b""), name)
 
 

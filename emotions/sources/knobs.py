@@ -10,10 +10,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ArchiveLimits(Group):
-    """Group `data.archive_limits`: beyond these a zip is refused before anything of it is read.
+    """Group `data.archive_limits`: a zip beyond these is refused before any of it is read.
 
-    `members` of one zip; `gib` of all zips together, unpacked; `ratio` of unpacked to packed bytes of one
-    zip; `file_mib` of one file that is read whole: an image, a region map, a manifest.
+    `members`: members of one zip. `gib`: GiB of all zips together, unpacked. `ratio`: unpacked to packed
+    bytes of one zip. `file_mib`: MiB of one file that is read whole (an image, a region map, a manifest).
     """
 
     members: int = Field(default=500_000, ge=1)
@@ -23,12 +23,11 @@ class ArchiveLimits(Group):
 
 
 class SyntheticParams(BaseModel):
-    """How many faces to draw: compound ones a split; basic ones in all (3/4 train, 1/8 val, 1/8 test).
+    """Number of faces to draw: compound faces per split, basic faces in all (3/4 train, 1/8 val, 1/8 test).
 
     `shortcut`: share of the compound faces in front of a coloured wall. In training each class has its own
-    colour, so that the wall tells it; in val and test the colours are those of shuffled classes. A network
-    that learns the wall instead of the face is a case with a known answer, for tests of what is said about
-    attention.
+    colour, so the wall reveals the class; in val and test the colours are those of shuffled classes. A
+    network that learns the wall instead of the face is a case with a known answer, for tests of attention.
     """
 
     model_config = ConfigDict(extra="forbid")

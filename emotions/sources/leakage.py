@@ -1,5 +1,4 @@
-"""Images of one split that are, or show, what another split holds: identical, near-copies, or the same
-person.
+"""Finds images that leak between splits: identical pixels, near-copies, or the same person.
 
 A near-copy is the same photograph after another crop, compression, brightness, lettering or mirroring: its
 perceptual hash (pHash, Zauner 2010, as the ImageHash library computes it) is close, and its pixels agree once
@@ -21,16 +20,14 @@ from PIL import Image, ImageOps
 from emotions.data.manifest import Row
 
 HASH_DISTANCE: Final = 10
-"""Bits of 64 by which the hashes of near-copies may differ."""
+"""Most bits, of 64, in which the hashes of near-copies differ."""
 CORRELATION: Final = 0.92
-"""Least correlation of the pixels of near-copies, laid over each other; `docs/results.md` has how it was
-chosen."""
+"""Minimum correlation of the pixels of overlaid near-copies; `docs/results.md` explains the choice."""
 SIDE: Final = 48
-"""Pixels to which images are brought for that."""
+"""Side in pixels of the images that are compared."""
 SCALES: Final = (1.0, 0.93, 1.07, 0.87, 1.15)
 WINDOW: Final = 36
-"""Side of the middle part of one image that is looked for in the other; so crops may differ by some
-pixels."""
+"""Side of the middle part of one image, searched for in the other, so crops may differ by some pixels."""
 
 Kind = Literal["pixel copy", "near copy", "same person"]
 KINDS: Final[tuple[Kind, ...]] = ("pixel copy", "near copy", "same person")
@@ -39,10 +36,9 @@ _KEPT_FIRST: Final = {"test": 0, "val": 1, "train": 2}
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`kept` stays, where one of the two has to go; `other` lies in another split, unless they are pixel
-    copies.
+    """`kept` stays if one of the two must go; `other` lies in another split, unless they are pixel copies.
 
-    `correlation`: of the pixels, 1 for pixel copies and 0 where the pixels were not compared.
+    `correlation`: correlation of the pixels, 1 for pixel copies, 0 if the pixels were not compared.
     """
 
     kept: Row
@@ -53,12 +49,12 @@ class Pair:
 
 
 def rank(row: Row) -> tuple[bool, int, str]:
-    """Lower stays: compound before basic, then test, val, train, then by name."""
+    """Sort key, the lower row stays: compound before basic, then test, val, train, then by name."""
     return (row.role != "compound", _KEPT_FIRST[row.split], row.image)
 
 
 def perceptual_hash(image: Image.Image) -> tuple[int, int]:
-    """64 bits of the image, and of its mirror image."""
+    """64-bit perceptual hashes of the image and of its mirror image."""
     return tuple(int(str(imagehash.phash(i)), 16) for i in (image, ImageOps.mirror(image)))  # type: ignore[return-value]
 
 
@@ -69,7 +65,7 @@ def grey(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def pixel_copies(rows: Iterable[Row]) -> list[Pair]:
-    """Each image whose decoded pixels equal those of one of lower rank, with the one of lowest rank."""
+    """Pair each image with the lowest-ranked image that has the same decoded pixels."""
     first: dict[str, Row] = {}
     pairs = []
     for row in sorted(rows, key=rank):
@@ -108,7 +104,7 @@ def near_copies(
 
 
 def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bool]:
-    """Pairs of rows in different splits whose hashes are close -> whether only with one of them mirrored."""
+    """Pairs of rows in different splits with close hashes -> whether only with one of them mirrored."""
     if not rows:
         return {}
     straight, mirrored = (
@@ -130,8 +126,7 @@ def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int]]) -> dict[tuple
 
 
 def overlaid_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Highest correlation of the middle of `one`, at some scales, with a place in `other`; grey [SIDE,
-    SIDE]."""
+    """Highest correlation of the middle of `one`, over SCALES, with a place in `other`; grey [SIDE, SIDE]."""
     best = -1.0
     for scale in SCALES:
         side = round(SIDE * scale)
@@ -145,7 +140,7 @@ def overlaid_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> fl
 
 
 def same_persons(rows: Sequence[Row]) -> list[Pair]:
-    """Images of a person (`group`) who is also in a split of lower rank, each with one of that split."""
+    """Pair each image of a person (`group`) with one of the same person in a split of lower rank."""
     by_person = defaultdict(list)
     for row in rows:
         if row.group:
@@ -158,9 +153,9 @@ def same_persons(rows: Sequence[Row]) -> list[Pair]:
 
 
 def drop(rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[list[Row], list[Pair]]:
-    """Leave out as few rows as it takes, those of higher rank: the rows kept, and one pair for each left out.
+    """Leave out as few rows as necessary, by higher rank; return the kept rows, and a pair per dropped row.
 
-    A row stays as long as no partner of lower rank stays.
+    A row stays if no partner of lower rank stays.
     """
     partners = defaultdict(list)
     for pair in pairs:

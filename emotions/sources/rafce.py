@@ -34,15 +34,14 @@ Value = TypeVar("Value")
 def read(
     folder: Path, classes: ClassSet, params: RafceParams, limits: ArchiveLimits | None = None
 ) -> tuple[int, Iterator[Sample]]:
-    """All faces of RAF-CE in the order of their ids: how many, and the samples, read one at a time.
+    """Number of RAF-CE's faces, and the samples in the order of their ids, read one at a time.
 
-    All 14 classes are yielded whatever `classes` says. Aligned faces are used where there is any, else
-    original ones; a listed face that is not there is a sample with a fault.
+    All 14 classes are yielded whatever `classes` says. Aligned faces are used if there are any, else
+    original ones; a listed face without an image is a sample with a fault.
 
     Raises:
         SourceError: a label file is missing, has a row that does not parse or contradicts another, or lists
-        an
-            image that another lacks; or there are no images.
+            an image that another lacks; or there are no images.
     """
     with open_archive(folder, limits) as archive:
         kind, members = _images(archive)
@@ -67,10 +66,10 @@ def parse_emotion(token: str) -> str:
     """Class of an id in `RAFCE_emolabel.txt`: `5` -> `Sadly_Disgusted`.
 
     Raises:
-        ValueError: not an id of 0 to 13.
+        ValueError: not an id from 0 to 13.
     """
     if not re.fullmatch(r"\d{1,2}", token, re.ASCII) or int(token) >= len(COMPOUND):
-        raise ValueError(f"emotion {token!r} is no id of 0 to {len(COMPOUND) - 1}")
+        raise ValueError(f"emotion {token!r} is not an id from 0 to {len(COMPOUND) - 1}")
     return COMPOUND[int(token)]
 
 
@@ -78,15 +77,15 @@ def parse_split(token: str) -> str:
     """Split of a number in `RAFCE_partition.txt`: 0 train, 1 test, 2 val.
 
     Raises:
-        ValueError: any other.
+        ValueError: any other number.
     """
     if token not in SPLIT_OF_PARTITION:
-        raise ValueError(f"partition {token!r} is none of 0 (train), 1 (test), 2 (validation)")
+        raise ValueError(f"partition {token!r} is not one of 0 (train), 1 (test), 2 (validation)")
     return SPLIT_OF_PARTITION[token]
 
 
 def parse_shares(token: str) -> str:
-    """Soft label as the manifest has it: six numbers, scaled to a sum of 1.
+    """Soft label in the manifest's form: six numbers, scaled to a sum of 1.
 
     Raises:
         ValueError: not six numbers from 0 up, or all of them 0.
@@ -124,7 +123,7 @@ def parse_rows(lines: Iterable[str], name: str, parse: Callable[[str], Value]) -
 
 
 def _listed(archive: Archive) -> list[Sample]:
-    """What the label files say of every image, in the order of the ids."""
+    """Every image's labels, without its content, in the order of the ids."""
     emotions = _label_file(archive, required_file(archive, EMOTIONS), parse_emotion)
     splits = _label_file(archive, required_file(archive, PARTITION), parse_split)
     _same_images(archive, EMOTIONS, emotions, other=PARTITION, others=splits)
@@ -170,7 +169,7 @@ def _same_images(
 
 
 def _images(archive: Archive) -> tuple[str, dict[str, str]]:
-    """`aligned` or `original`, and the member of each of these images by id.
+    """Kind of the images, `aligned` or `original`, and their members by id.
 
     Raises:
         SourceError: there are none, or one lies there twice.

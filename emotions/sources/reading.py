@@ -13,7 +13,7 @@ from emotions.sources.sample import Sample, SourceError
 
 @contextmanager
 def open_archive(folder: Path, limits: ArchiveLimits | None) -> Iterator[Archive]:
-    """The archive of a source's folder, to parse label files in; stays open for `lazily` unless that fails.
+    """Open a source's folder to parse its label files; it stays open for `lazily` unless parsing fails.
 
     Raises:
         SourceError: for every `ArchiveError`, and for CSV that does not parse.
@@ -32,7 +32,7 @@ def open_archive(folder: Path, limits: ArchiveLimits | None) -> Iterator[Archive
 
 
 def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The samples, read from the archive one at a time; closes it after the last.
+    """Yield the samples, read from the archive one at a time; close it after the last.
 
     Raises:
         SourceError: as `open_archive`.
@@ -49,7 +49,7 @@ def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 def with_image(sample: Sample, archive: Archive, member: str) -> Sample:
-    """The sample with its image; missing where there is no such member, damaged where it cannot be read."""
+    """The sample with its image; missing if there is no such member, damaged if it cannot be read."""
     if member not in archive:
         return replace(sample, place=archive.where(member), fault="missing")
     try:

@@ -10,15 +10,15 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image as the source has it, with what the source says of it.
+    """One image and its labels, as the source has them.
 
     `source_id`: the source's own name of the image, unique within role. `content`: the original bytes
     (encoded image). `label`, `role`, `split`, `action_units`, `group`, `shares`: as in `manifest.Row`.
     `regions`: region map as PNG bytes (see `regions.REGIONS`), where known exactly. `place`: where the
     image lies, as messages print it.
 
-    An image that cannot be had has empty `content` and a `fault`: `missing` (the source lists it, its file is
-    not there), `absent` (the same, of images that the source may lack) or `damaged` (`place` says how).
+    An unavailable image has empty `content` and a `fault`: `missing` (the source lists it, but its file is
+    not there), `absent` (the same for images that the source may lack) or `damaged` (`place` says how).
     """
 
     source_id: str

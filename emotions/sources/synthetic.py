@@ -1,8 +1,7 @@
-"""The embedded default: faces drawn from action units, as many as asked for, with known regions.
+"""The default source: any number of faces drawn from action units, with known regions.
 
 A compound emotion is the blend of its two basic prototypes with random weights; everything else in a picture
-(`drawing.Appearance`) is drawn independently of the class, so that only the expression can tell
-it.
+(`drawing.Appearance`) is drawn independently of the class, so only the expression reveals the class.
 """
 
 import colorsys
@@ -44,7 +43,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Spreads(BaseModel):
-    """How far single faces stray from the prototypes; intensities in [0, 1]."""
+    """Spread of single faces around the prototypes; intensities in [0, 1]."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,7 +86,7 @@ class Prototypes(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One face to be drawn; `index` counts within role and split. `wall`: the class whose colour the wall
-    behind it has; empty: any colour."""
+    behind the face has; empty for a random room."""
 
     role: str
     split: str
@@ -110,8 +109,8 @@ def read(
 ) -> tuple[int, Iterator[Sample]]:
     """The number of faces and the faces themselves: compound train, val, test, then basic train, val, test.
 
-    There is no archive, so nothing to limit. They are drawn as they are asked for, on all cores or `workers`
-    processes, with the same bytes either way.
+    `limits` is unused: there is no archive. Faces are drawn on demand, on all cores or `workers` processes,
+    with the same bytes either way.
 
     Raises:
         SourceError: `action_units.yaml` in `folder` is missing or wrong; file, key and remedy are named.
@@ -149,7 +148,7 @@ def load_prototypes(folder: Path) -> Prototypes:
 
 
 def plan(classes: ClassSet, params: SyntheticParams) -> list[Planned]:
-    """Which faces there are, in the order in which they are drawn."""
+    """List the faces in the order in which they are drawn."""
     faces: list[Planned] = []
     for split, total in zip(SPLITS, (params.train, params.val, params.test), strict=True):
         labels = _shuffled(compound_counts(classes, split, total), params.seed, "compound", split=split)
@@ -166,7 +165,7 @@ def plan(classes: ClassSet, params: SyntheticParams) -> list[Planned]:
 
 
 def _walls(labels: list[str], split: str, params: SyntheticParams) -> list[str]:
-    """The class whose colour is behind each face, as `shortcut` says."""
+    """Class whose colour each face's wall has, a share `shortcut` of them; else empty."""
     rng = numpy_stream(params.seed, "synthetic", "compound", split, "walls")
     shown = labels if split == "train" else [labels[at] for at in rng.permutation(len(labels))]
     return [
@@ -182,7 +181,7 @@ def wall_colour(label: str) -> NDArray[np.float64]:
 
 
 def compound_counts(classes: ClassSet, split: str, total: int) -> dict[str, int]:
-    """Images a class among `total`, by RAF-CE's shares in that split; none is empty if there are enough."""
+    """Images per class, `total` in all, by RAF-CE's shares in that split; none empty if there are enough."""
     column = SPLITS.index(split)
     counts = _apportion({name: RAFCE_COUNTS[name][column] for name in compound_classes(classes)}, total)
     if total >= len(counts):
@@ -218,7 +217,7 @@ def _stream(face: Planned, seed: int) -> np.random.Generator:
 
 
 def express(label: str, prototypes: Prototypes, rng: np.random.Generator) -> dict[int, float]:
-    """Blend the label's prototypes; any label takes equally many draws, so later ones cannot depend on it."""
+    """Blend the label's prototypes; every label takes as many draws, so later draws cannot depend on it."""
     spreads = prototypes.spreads
     draws, noise = rng.random(2), rng.normal(0, spreads.unit_noise, len(ACTION_UNITS))
     emotions = components(label) if label in COMPOUND else (label,)
@@ -235,7 +234,7 @@ def express(label: str, prototypes: Prototypes, rng: np.random.Generator) -> dic
 
 
 def coded(units: dict[int, float], active_above: float) -> str:
-    """`1+2+12`: the units that a coder would note, or `none`."""
+    """Units that a coder would note, such as `1+2+12`, or `none`."""
     return "+".join(str(unit) for unit, value in sorted(units.items()) if value > active_above) or "none"
 
 
@@ -278,7 +277,7 @@ def _draw_all(
         for chunk in chunks:
             yield from _draw_chunk(chunk, prototypes, seed)
         return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads' locks (cv2, torch)
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy locks of parent threads (cv2, torch)
     with ProcessPoolExecutor(min(workers, len(chunks)), spawn, initializer=_begin_worker) as pool:
         draw_chunk = functools.partial(_draw_chunk, prototypes=prototypes, seed=seed)
         for samples in in_order(pool, draw_chunk, chunks, ahead=2 * workers):

@@ -1,1 +1,1 @@
-"""What a run may set, the loop, and what the loop is made of."""
+"""Training: knobs, the loop and its components."""

@@ -1,7 +1,7 @@
 """Augmentation as pure functions on batches, on the model's device, with one independent draw per sample.
 
-The draws come in as a table of uniform numbers, one row a sample, so that what happens to an image depends on
-the seed, the epoch and the image, not on its place in a batch.
+The draws are a table of uniform numbers, one row per sample. So an image's augmentation depends on the seed,
+the epoch and the image, not on its place in a batch.
 """
 
 import math
@@ -15,29 +15,29 @@ from emotions.random_streams import numpy_stream, stream_seed
 from emotions.training.knobs import Augmentation
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in brightness, ITU-R BT.601."""
+"""Weights of red, green and blue in luma, ITU-R BT.601."""
 MAX_ROTATION = 10.0
 """Degrees to either side, `standard` augmentation."""
 JITTER = 0.2
 """Largest relative change of brightness, contrast and saturation, `standard` augmentation."""
 DRAWS = 5
-"""Uniform numbers an image needs: flip, angle, brightness, contrast, saturation."""
+"""Uniform numbers per image: flip, angle, brightness, contrast, saturation."""
 
 STRONG_ROTATION = 15.0
 """Degrees to either side, `strong` augmentation."""
 STRONG_JITTER = 0.4
 """Largest relative change of brightness, contrast and saturation, `strong` augmentation."""
 ZOOM = 0.25
-"""`strong` augmentation shows a square window whose side is up to so much smaller than the image's."""
+"""Largest relative reduction of the side of the square window that `strong` augmentation shows."""
 ERASED = (0.02, 0.2)
-"""Least and largest share of an image that `strong` augmentation erases, of every second image."""
+"""Least and largest erased share of an image, `strong` augmentation; half the images are affected."""
 STRONG_DRAWS = DRAWS + 8
-"""With size and place of the window (3), and for erasing whether, area, aspect and place (5)."""
+"""DRAWS, size and place of the window (3), and whether, area, aspect and place of erasing (5)."""
 
 
 def epoch_draws(seed: int, epoch: int, images: int, *, kind: Augmentation = "standard") -> torch.Tensor:
-    """Uniform numbers in [0, 1) for one epoch: float32 [images, DRAWS], or STRONG_DRAWS for `strong`, whose
-    first ones are those of `standard`; a row belongs to an image."""
+    """Uniform numbers in [0, 1) for one epoch, a row per image: float32 [images, DRAWS]. `strong` has
+    STRONG_DRAWS columns, the first equal to those of `standard`."""
     generator = torch.Generator().manual_seed(stream_seed(seed, "augmentation", epoch))
     draws = torch.rand(images, DRAWS, generator=generator)
     if kind != "strong":
@@ -70,8 +70,8 @@ def jitter(images: torch.Tensor, draws: torch.Tensor, strength: float = JITTER) 
 
 
 def zoom(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """A square window of each image at full size, bilinear. `draws` [N, 3]: its side, from 1 - ZOOM of the
-    image's to all of it, and its place across and down."""
+    """Enlarge a square window of each image to full size, bilinear. `draws` [N, 3]: its side, from 1 - ZOOM
+    to 1 of the image's, and its place across and down."""
     side = 1 - ZOOM * draws[:, 0]
     across, down = ((2 * draws[:, i] - 1) * (1 - side) for i in (1, 2))
     zero = torch.zeros_like(side)
@@ -81,7 +81,7 @@ def zoom(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 
 
 def erase(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Paint a rectangle of every second image in ImageNet's mean colour (random erasing, Zhong et al. 2020,
+    """Fill a rectangle of half the images with ImageNet's mean colour (random erasing, Zhong et al. 2020,
     arXiv 1708.04896). `draws` [N, 5]: whether (< 0.5), its area within ERASED, its aspect from 1:3 to 3:1,
     its place across and down."""
     area = ERASED[0] + (ERASED[1] - ERASED[0]) * draws[:, 1]
@@ -89,7 +89,7 @@ def erase(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     height, width = (area * aspect).sqrt(), (area / aspect).sqrt()
 
     def inside(pixels: int, extent: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """Which pixels of a side lie in the rectangle: bool [N, pixels]."""
+        """Mask of the pixels of a side that lie in the rectangle: bool [N, pixels]."""
         centres = (torch.arange(pixels, device=images.device) + 0.5) / pixels
         start = (place * (1 - extent))[:, None]
         return (centres >= start) & (centres < start + extent[:, None])
@@ -100,9 +100,9 @@ def erase(images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
 
 
 def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> torch.Tensor:
-    """Apply an augmentation to float images [N, 3, H, W] in [0, 1] with `draws` as of `epoch_draws`.
+    """Apply an augmentation to float images [N, 3, H, W] in [0, 1] with `draws` from `epoch_draws`.
 
-    `standard`: flip, rotation, jitter. `strong`: more of these, a window, and erasing.
+    `standard`: flip, rotation, jitter. `strong`: flip, larger rotation and jitter, zoom, erasing.
     """
     if kind == "none":
         return images
@@ -116,8 +116,8 @@ def augment(images: torch.Tensor, draws: torch.Tensor, kind: Augmentation) -> to
 def mixup_draws(
     seed: int, epoch: int, step: int, *, size: int, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each image of a batch a weight of its own, Beta(alpha, alpha), float32 [size], and the place in the
-    batch of the image it is mixed with, int64 [size]."""
+    """Mixing weight of each image of a batch, Beta(alpha, alpha), float32 [size], and its partner's place in
+    the batch, int64 [size]."""
     draws = numpy_stream(seed, "mixup", epoch, step)
     weight = torch.from_numpy(draws.beta(alpha, alpha, size).astype(np.float32))
     return weight, torch.from_numpy(draws.permutation(size))
@@ -127,7 +127,7 @@ def mixup(one: torch.Tensor, other: torch.Tensor, weight: torch.Tensor) -> torch
     """Mix images or targets [N, ...] sample by sample (Zhang et al. 2018, arXiv 1710.09412).
 
     Args:
-        weight: [N], of `one`; the rest is of `other`.
+        weight: [N], weight of `one`; `other` has the rest.
     """
     weight = weight.view(-1, *[1] * (one.dim() - 1))
     return weight * one + (1 - weight) * other

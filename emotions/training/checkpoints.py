@@ -1,8 +1,8 @@
-"""Checkpoints of a training, so that it goes on where it was killed.
+"""Checkpoints of a training, so that it resumes where it was killed.
 
-A checkpoint belongs to a key: all that decides the result. One made under another key is never used. Files
-are written whole or not at all; two of the key at work are kept, one of the key before it, and none of a
-training that is finished.
+A checkpoint belongs to a key: all that decides the result. A checkpoint with another key is never used. Files
+are written whole or not at all. Two checkpoints of the current key are kept, one of the key before it, and
+none of a finished training.
 """
 
 import contextlib
@@ -24,27 +24,27 @@ from emotions.runtime import outs
 from emotions.runtime.console import log
 
 KEPT: Final = 2
-"""Checkpoints of one training: where the newest is damaged, the one before serves."""
+"""Checkpoints kept of one training: if the newest is damaged, the one before is used."""
 PACKAGES: Final = ("torch", "torchvision", "numpy", "accelerate", "pillow", "scikit-learn")
 CODE: Final = ("emotions", "stages")
-"""Packages of this repository, whose loaded modules count."""
+"""This repository's packages whose loaded modules are part of the key."""
 NEUTRAL: Final = {"store_gb"}
 """Params that change memory and speed, not the result."""
 WAIT: Final = 10.0
-"""Seconds to wait for a process that was killed a moment ago to be gone."""
+"""Seconds allowed for a process just killed to exit."""
 
 
 class CheckpointError(RuntimeError):
-    """A training that cannot have its checkpoints to itself."""
+    """A training whose checkpoints another process holds."""
 
 
 def result_key(
     params: Mapping[str, Any], inputs: Mapping[str, str], device: torch.device, *, processes: int
 ) -> dict[str, Any]:
-    """All that decides what a training yields, by name, as plain values.
+    """All that decides the result of a training, by name, as plain values.
 
     Args:
-        params: validated groups or values by key. inputs: hashes of the data and weights it starts from.
+        params: validated groups or values by key. inputs: hashes of the data and starting weights.
     """
     plain = {
         name: value.model_dump(mode="json", exclude=NEUTRAL) if isinstance(value, Group) else value
@@ -78,7 +78,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Hold the folder while training: two processes that train the same run would ruin each other's.
+        """Lock the folder while training: two processes training one run would ruin each other's checkpoints.
 
         Raises:
             CheckpointError: another process holds it.
@@ -89,7 +89,7 @@ class Checkpoints:
             lock.acquire()
         except Timeout as error:
             raise CheckpointError(
-                f"{self.folder} is in use: another process is at this training; wait for it or end it"
+                f"{self.folder} is in use: another process trains this run; wait for it or end it"
             ) from error
         try:
             self._make_room()
@@ -98,10 +98,10 @@ class Checkpoints:
             lock.release()
 
     def newest(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint of this key; a damaged one is named in the log and passed over."""
+        """The newest intact checkpoint of this key; damaged ones are logged and skipped."""
         for path in sorted(self.own.glob("*.pt"), reverse=True):
             try:
-                with zipfile.ZipFile(path) as records:  # torch.load takes changed bytes without a word
+                with zipfile.ZipFile(path) as records:  # torch.load accepts changed bytes silently
                     damaged = records.testzip()
                 if damaged is None:
                     return torch.load(path, map_location="cpu", weights_only=True)
@@ -111,10 +111,10 @@ class Checkpoints:
         return None
 
     def save(self, epochs: int, steps: int, state: dict[str, Any]) -> None:
-        """Write the state after so many whole epochs and further steps.
+        """Write the state after `epochs` whole epochs and `steps` more steps.
 
         Raises:
-            OutsError: no space left; the checkpoints before it remain.
+            OutsError: no space left; earlier checkpoints remain.
         """
         if not self.own.exists():
             self.own.mkdir(parents=True)
@@ -125,12 +125,12 @@ class Checkpoints:
             path.unlink()
 
     def discard(self) -> None:
-        """The training is finished: leave nothing."""
+        """Remove all checkpoints once the training is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_room(self) -> None:
-        """Of trainings under another key keep the newest checkpoint of the newest; say why it is not used."""
-        for left_over in self.folder.rglob(".*.part"):  # of a process killed while it wrote
+        """Delete other keys' checkpoints, except the newest key's newest; log why that one is not used."""
+        for left_over in self.folder.rglob(".*.part"):  # from a process killed while writing
             left_over.unlink()
         others = [p for p in self.folder.iterdir() if p.is_dir() and p != self.own]
         others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
@@ -142,7 +142,7 @@ class Checkpoints:
             log.info(f"{path} is not used: other {', '.join(self._differences(path)) or 'key'}")
 
     def _differences(self, other: Path) -> list[str]:
-        """The names in `key` that the checkpoints in `other` were made with another value of."""
+        """Names in the key whose values differ from those of the checkpoints in `other`."""
         try:
             key = json.loads((other / "key.json").read_text())
         except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""The processes of one training: one, or several that `torchrun` starts, through accelerate.
+"""The processes of one training: one, or several started by `torchrun`, through accelerate.
 
-Each holds the whole network and takes its share of every batch; the gradients are averaged.
+Each process holds the whole network and takes its share of every batch; the gradients are averaged.
 """
 
 import os
@@ -13,7 +13,7 @@ from emotions.runtime.console import log
 from emotions.runtime.parallel import cores
 
 NAMES: Final = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
-"""How accelerate calls the number formats of the matrix products."""
+"""accelerate's names of the number formats of the matrix products."""
 
 
 class ProcessesError(RuntimeError):
@@ -24,8 +24,7 @@ def start(device: torch.device, dtype: torch.dtype) -> Accelerator:
     """Join the other processes of this training, if there are any (`torchrun` says so in the environment).
 
     Raises:
-        ProcessesError: more processes on this machine than GPUs, or processes that would train each for
-            itself.
+        ProcessesError: more processes on this machine than GPUs, or processes that are not connected.
     """
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if device.type == "cuda" and local > torch.cuda.device_count():
@@ -35,7 +34,7 @@ def start(device: torch.device, dtype: torch.dtype) -> Accelerator:
         )
     if device.type == "cpu" and local > 1 and local * torch.get_num_threads() > cores():
         log.warning(
-            f"{local} processes x {torch.get_num_threads()} threads on {cores()} cores wait for each other; "
+            f"{local} processes x {torch.get_num_threads()} threads on {cores()} cores slow each other down; "
             f"set train.threads to {max(1, cores() // local)}"
         )
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=NAMES[dtype])
@@ -50,7 +49,7 @@ def start(device: torch.device, dtype: torch.dtype) -> Accelerator:
 
 
 def share(batch_size: int, processes: int, index: int) -> slice:
-    """Which places of each batch a process takes.
+    """A process's slice of each batch.
 
     Raises:
         ProcessesError: the batch cannot be divided evenly.

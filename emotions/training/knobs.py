@@ -15,7 +15,7 @@ Augmentation = Literal["none", "standard", "strong"]
 class OptimisationParams(InferenceParams):
     """The keys of `train` that every training needs, pretraining too.
 
-    `batch_size`: images a step, of all processes together.
+    `batch_size`: images per step, over all processes.
     """
 
     batch_size: int = Field(ge=2)
@@ -32,8 +32,8 @@ class TrainParams(OptimisationParams, TrainedParams):
 
 
 class LearningRates(Group):
-    """Learning rates of the body (stem and layers 1-4) and of the head; `decay`: of each part of the body,
-    relative to the part after it (`emotions.model.resnet.parameter_groups`)."""
+    """Learning rates of the body (stem and layers 1-4) and of the head. `decay`: ratio of each body part's
+    rate to that of the part after it (`emotions.model.resnet.parameter_groups`)."""
 
     body: float = Field(gt=0)
     head: float = Field(gt=0)
@@ -41,15 +41,15 @@ class LearningRates(Group):
 
 
 class RunParams(Group):
-    """What makes one training regime different from the others. The keys with a default may be left out.
+    """Settings that differ between training regimes. Keys with a default may be left out.
 
-    `epochs`: in place of `train.epochs`. `schedule`: of the learning rates after a linear rise over
+    `epochs`: replaces `train.epochs`. `schedule`: learning-rate schedule after a linear rise over
     `warmup_epochs`; `cosine` falls to zero by the last step (Loshchilov and Hutter 2017, arXiv 1608.03983).
-    `ema_decay`: an exponential moving average of the weights, updated after each step, is what is scored and
-    kept; 0 = the weights themselves. `logit_adjustment`: times the logarithm of the classes' shares that is
-    added to the logits in the loss, so that rare classes count (Menon et al. 2021, arXiv 2007.07314).
+    `ema_decay`: decay of an exponential moving average of the weights, updated after each step, then scored
+    and kept; 0 = the weights themselves. `logit_adjustment`: factor of the log class shares added to the
+    logits in the loss, so that rare classes count (Menon et al. 2021, arXiv 2007.07314).
     `label_smoothing`: share of the target spread evenly (Szegedy et al. 2016, arXiv 1512.00567).
-    `soft_labels`: share of the target that is what the votes say (`emotions.training.targets`).
+    `soft_labels`: share of the target taken from the votes (`emotions.training.targets`).
     """
 
     title: str
@@ -67,7 +67,7 @@ class RunParams(Group):
     soft_labels: float = Field(default=0.0, ge=0, le=1)
 
     def lr_factor(self, step: int, steps_an_epoch: int, epochs: int) -> float:
-        """Learning-rate multiplier at a step, counted from 0 over all epochs."""
+        """Learning-rate factor at a step, counted from 0 over all epochs."""
         warm = self.warmup_epochs * steps_an_epoch
         if step < warm:
             return (step + 1) / (warm + 1)
@@ -77,8 +77,7 @@ class RunParams(Group):
 
 
 class BasicEmotionsParams(Group):
-    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969). 0 epochs = leave it
-    out."""
+    """Training on single emotions before compounds (the curriculum of arXiv 2503.07969); 0 epochs: none."""
 
     epochs: int = Field(ge=0)
     lr: float = Field(gt=0)

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, scored on clean images; kept and gone on from at any step."""
+"""The training loop: epochs scored on clean images; it can be saved and resumed at any step."""
 
 import contextlib
 import csv
@@ -38,16 +38,16 @@ from emotions.training.targets import log_prior, targets
 SCORING_BATCH = 64
 """Images scored at once after each epoch."""
 CHECKPOINT_SECONDS: Final = 300.0
-"""There is a checkpoint after every epoch, and within one when the last is so old."""
+"""Age of the last checkpoint beyond which another is made within an epoch; each epoch ends with one."""
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot start or go on; the message names the knob or the step."""
+    """Training that cannot start or continue; the message names the knob or the step."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training yields: history, the epoch selected on validation accuracy, and both sets of weights."""
+    """Result of training: history, the epoch selected on validation accuracy, its and the last weights."""
 
     history: list[Epoch]
     selected: Epoch
@@ -71,16 +71,16 @@ def fit(
 ) -> Fitted:
     """Train `model` and keep the epoch with the best validation accuracy (the earliest of equals).
 
-    Goes on from the newest of `checkpoints` and ends as if it had never been interrupted, since every draw is
-    of a stream named by epoch and step. `on_epoch` is told all epochs, those of before too, in the first
-    process. `title`: of the bar that a person at a terminal sees; without one there is none.
+    Resumes from the newest of `checkpoints` and ends as if never interrupted, since every draw comes from a
+    stream named by epoch and step. `on_epoch` is called for all epochs, earlier ones too, in the first
+    process. `title`: title of the progress bar at a terminal; without one there is no bar.
 
     Raises:
         TrainingError: a class without training images, fewer training images than a batch, a warm-up
             that never ends, a loss that is not finite, or too little memory.
-        TargetsError: soft labels of images without votes.
-        ProcessesError: a batch that the processes cannot share evenly.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; where there is one process, after a checkpoint.
+        TargetsError: soft labels for images without votes.
+        ProcessesError: the processes cannot share the batch evenly.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; a single process saves a checkpoint first.
     """
     _check_splits(train, val, params)
     if run.warmup_epochs and run.warmup_epochs >= epochs:
@@ -102,13 +102,12 @@ def fit(
         show(f"{title or 'fit'}: going on after epoch {len(history)}, step {training.reached.steps}")
     for epoch in history if first else []:
         on_epoch(epoch)
-    # The train accuracy of the curve is taken on as many training images as validation has; `evaluate` scores
-    # all.
+    # The curve scores only as many training images as validation has; `evaluate` scores all.
     sample = torch.randperm(len(train), generator=torch.Generator().manual_seed(stream_seed(seed, "curve")))
     sample = sample[: len(val)].sort().values
 
     done = (len(history) * steps + training.reached.steps) * params.batch_size
-    # smoothing=0: the time left follows from the mean speed so far, the scoring between epochs included.
+    # smoothing=0 estimates the time left from the mean speed so far, scoring between epochs included.
     bar = progress(title, epochs * steps * params.batch_size, smoothing=0, initial=done)
     memory = enough_memory("train.batch_size or train.image_size")
     with bar, memory, _interruption(accelerator.num_processes == 1) as interrupted:
@@ -148,7 +147,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Loss and gradient norm of a step, on their way from the device. `step`: of its epoch, from 1."""
+    """Loss and gradient norm of a step, being copied from the device. `step`: number in its epoch, from 1."""
 
     step: int
     values: torch.Tensor
@@ -156,7 +155,7 @@ class _Numbers:
 
     @classmethod
     def ask(cls, step: int, loss: torch.Tensor, norm: torch.Tensor) -> "_Numbers":
-        """Have them sent: from a GPU once they are computed, which this does not wait for."""
+        """Start copying loss and norm to the CPU, without waiting for a GPU."""
         there = torch.cuda.Event() if loss.is_cuda else None
         values = torch.stack([loss.detach(), norm]).to("cpu", non_blocking=True)
         if there is not None:
@@ -164,7 +163,7 @@ class _Numbers:
         return cls(step, values, there)
 
     def read(self) -> tuple[float, float]:
-        """Wait for them."""
+        """Wait for loss and norm, and return them."""
         if self.there is not None:
             self.there.synchronize()
         loss, norm = self.values.tolist()
@@ -172,7 +171,7 @@ class _Numbers:
 
 
 class _Training:
-    """A network at training, its optimizer, and how far they are; new or as a checkpoint left them."""
+    """A network in training, its optimizer and its progress; new or restored from a checkpoint."""
 
     def __init__(
         self,
@@ -209,21 +208,21 @@ class _Training:
         self._saved = time.monotonic()
         self._unread: _Numbers | None = None
         self.last_loss = math.nan
-        """Of this process, at the last step whose loss has been read."""
+        """This process's loss at the last step read."""
 
     @property
     def scored_model(self) -> nn.Module:
-        """What validation sees and the outs keep: the network, or the average of its weights."""
+        """The network that is validated and saved as output: the trained one, or its weight average."""
         return self.model if self.average is None else self.average.module
 
     def step(self, images: torch.Tensor, targets: torch.Tensor) -> None:
-        """One update; images float [n, 3, H, W], normalised; targets [n, C].
+        """Make one update; images float [n, 3, H, W], normalised; targets [n, C].
 
-        A GPU is asked for it and may still be at work on return. Its loss is read after the next step has
-        been asked for, so that the GPU never waits to be asked.
+        A GPU may still be at work on return. Its loss is read after the next step is queued, so that the GPU
+        never waits for the CPU.
 
         Raises:
-            TrainingError: the loss of the step before is not finite.
+            TrainingError: the previous step's loss is not finite.
         """
         factor = self.lr_factor(len(self.reached.history) * self.steps_an_epoch + self.reached.steps)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -234,7 +233,7 @@ class _Training:
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        self.accelerator.unscale_gradients(self.optimizer)  # of float16, which the optimizer does otherwise
+        self.accelerator.unscale_gradients(self.optimizer)  # float16 only; else the optimizer does it
         asked = _Numbers.ask(self.reached.steps + 1, loss, self._gradient_norm())
         self.optimizer.step()
         if self.average is not None:
@@ -249,10 +248,10 @@ class _Training:
         return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).float()
 
     def read_loss(self) -> None:
-        """Read loss and gradient norm of the last step, waiting for them if necessary.
+        """Read the last step's loss and gradient norm, waiting if necessary.
 
         Raises:
-            TrainingError: it is not finite.
+            TrainingError: the loss is not finite.
         """
         if self._unread is None:
             return
@@ -261,13 +260,13 @@ class _Training:
         if not math.isfinite(self.last_loss):
             raise self._not_finite(f"the loss is {self.last_loss}", step)
         self.reached.loss += self.last_loss
-        if math.isfinite(norm):  # a float16 step that overflows is left out by the optimizer, too
+        if math.isfinite(norm):  # the optimizer skips an overflowing float16 step, too
             self.reached.gradient_norm += norm
 
     def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
-        """End an epoch: score clean images, and keep the weights where they are the best so far."""
+        """End an epoch: score clean images, and keep the weights if they are the best so far."""
         self.read_loss()
-        if self.accelerator.num_processes > 1:  # each has batch-norm statistics of its own; the first's count
+        if self.accelerator.num_processes > 1:  # each has its own batch-norm statistics; use the first's
             for buffer in self.scored_model.buffers():
                 torch.distributed.broadcast(buffer, 0)
         train_logits, val_logits = self._logits(train, sample), self._logits(val, torch.arange(len(val)))
@@ -302,14 +301,14 @@ class _Training:
         return epoch
 
     def seconds_unsaved(self) -> float:
-        """Since the last checkpoint."""
+        """Seconds since the last checkpoint."""
         return time.monotonic() - self._saved
 
     def save(self) -> None:
-        """Make a checkpoint, in the first process.
+        """Save a checkpoint, in the first process only.
 
         Raises:
-            TrainingError: the weights or the last loss are not finite; the checkpoints before are kept.
+            TrainingError: the weights or the last loss are not finite; earlier checkpoints are kept.
         """
         self.read_loss()
         self._saved = time.monotonic()
@@ -344,7 +343,7 @@ class _Training:
         epoch = len(self.reached.history) + 1
         return TrainingError(
             f"{what} at epoch {epoch}, step {step}; lower the learning rates of this run or set "
-            "train.precision to float32. The state before, the last that is finite, stays in its checkpoint"
+            "train.precision to float32. The checkpoint of the last finite state is kept"
         )
 
 
@@ -366,10 +365,10 @@ def _check_splits(train: Split, val: Split, params: OptimisationParams) -> None:
 
 @contextlib.contextmanager
 def _interruption(alone: bool) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has come, which then wait for the end of the step, or the process that
-    started this one is gone; a second signal does not wait.
+    """Yield a function that tells whether Ctrl-C or SIGTERM has come, or the parent process is gone. The
+    first signal waits for the end of the step; a second does not.
 
-    Not with several processes: the others would wait in vain for this one, so each ends at once.
+    Several processes each end at once, since the others would wait in vain for this one.
     """
     signals = (signal.SIGINT, signal.SIGTERM)
     alone = alone and threading.current_thread() is threading.main_thread()
@@ -404,10 +403,10 @@ def _batches(
     epoch: int,
     own: slice,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The share of this process in the batches of an epoch that are still to come: images float [n, 3, H, W],
-    normalised, and targets [n, C].
+    """This process's share of an epoch's remaining batches: images float [n, 3, H, W], normalised, and
+    targets [n, C].
 
-    The images come in an order of the epoch's own; an incomplete last batch is left out.
+    Each epoch has its own order of the images; an incomplete last batch is left out.
     """
     device, head, size = training.accelerator.device, training.model.fc, params.batch_size
     generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
@@ -415,14 +414,14 @@ def _batches(
     draws = epoch_draws(seed, epoch, len(train), kind=run.augmentation)
 
     def augmented(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images and targets by their numbers in the split."""
+        """Augmented images and targets of rows of the split."""
         images = augment(
             to_float(_sent(train.take(rows), device)), _sent(draws[rows], device), run.augmentation
         )
         return images, training.targets[_sent(rows, device)]
 
     def prepare(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images, targets, and which features dropout keeps."""
+        """Images, targets, and the mask of features that dropout keeps."""
         batch = order[step * size : (step + 1) * size]
         keep = _sent(resnet.dropout_draws(seed, epoch, step, size=size, head=head)[own], device)
         places = torch.arange(size)[own]
@@ -432,7 +431,7 @@ def _batches(
             weight, partner = (
                 d[own] for d in mixup_draws(seed, epoch, step, size=size, alpha=run.mixup_alpha)
             )
-            # Partners may be of other processes' shares: each prepares what it needs, every image once.
+            # Partners may be in other processes' shares; each prepares the images it needs, once.
             needed, at = torch.unique(torch.cat([places, partner]), return_inverse=True)
             one, other = _sent(at, device).split(len(places))
             weight = _sent(weight, device)
@@ -450,27 +449,27 @@ def _batches(
 
 
 def _prepares_ahead(device: torch.device) -> bool:
-    """Whether a thread prepares the next batch while this one asks for a step: to ask a GPU for the thousand
-    operations of a step takes a CPU as long as the GPU takes to do them. Where the CPU itself trains, its
-    cores are at work already."""
+    """Whether a thread prepares the next batch while this one queues a step. Queuing a step's thousand
+    operations takes a CPU as long as the GPU takes to run them. When training on the CPU, its cores are
+    busy already."""
     return device.type == "cuda"
 
 
 def _use(device: torch.device) -> None:
-    """In a new thread: the GPU of this process, which is that of each thread of its own."""
+    """Select this process's GPU in a new thread; each thread has its own current GPU."""
     if device.index is not None:
         torch.cuda.set_device(device)
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`tensor` on the device; to a GPU from pinned memory, which waits for nothing it still computes."""
+    """Copy `tensor` to the device; to a GPU from pinned memory, without waiting for pending work."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def history_csv(history: list[Epoch]) -> str:
-    """Training history, a row an epoch: fractions and losses to 6 decimals, the others to 4 digits."""
+    """Training history, a row per epoch: fractions and losses to 6 decimals, the others to 4 digits."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [f.name for f in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
@@ -492,6 +491,6 @@ def _optimizer(
         "adamw": torch.optim.AdamW,
         "sgd": partial(torch.optim.SGD, momentum=0.9),
     }
-    # fused: one operation in place of many, and with float16 the GPU itself decides whether a step counts.
+    # fused: one operation replaces many, and with float16 the GPU itself decides whether to skip a step.
     fused = True if device.type == "cuda" else None
     return kinds[params.optimizer](groups, weight_decay=params.weight_decay, fused=fused)

@@ -1,4 +1,4 @@
-"""Going on where a training was interrupted: what of it is in a checkpoint, and how it is put back."""
+"""Resuming an interrupted training: what a checkpoint holds, and how it is restored."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,8 +22,8 @@ class Epoch:
     """One row of the training history. Losses are mean cross-entropies; accuracies are on clean images in
     eval mode.
 
-    `learning_rate`: of the last step, the highest of the parameter groups. `gradient_norm`: mean over the
-    steps of the L2 norm of all gradients, before the optimizer sees them.
+    `learning_rate`: the highest of the parameter groups, at the last step. `gradient_norm`: mean over
+    the steps of the L2 norm of all gradients, before the optimizer step.
     """
 
     epoch: int
@@ -38,8 +38,8 @@ class Epoch:
 
 @dataclass
 class TrainingState:
-    """How far a training is: the whole epochs so far, and in the one at work the steps and the sums of their
-    losses and gradient norms.
+    """Progress of a training: completed epochs, and the current epoch's steps and sums of their losses and
+    gradient norms.
 
     `selected`: weights of the best epoch so far.
     """
@@ -57,7 +57,7 @@ class TrainingState:
 
 
 def newest(checkpoints: Checkpoints | None, accelerator: Accelerator) -> State | None:
-    """The newest checkpoint that can be read, the same in all processes; None where there is none."""
+    """The newest readable checkpoint, the same in all processes; None where there is none."""
     found = [checkpoints.newest() if checkpoints and accelerator.is_main_process else None]
     if accelerator.num_processes > 1:  # the others may be on machines that do not see the folder
         broadcast_object_list(found)
@@ -65,7 +65,7 @@ def newest(checkpoints: Checkpoints | None, accelerator: Accelerator) -> State |
 
 
 def restore(state: State, model: nn.Module, optimizer: Optimizer, *, average: AveragedModel | None) -> None:
-    """Give network, optimizer and averaged weights, before accelerate wraps them, what the checkpoint has."""
+    """Load the checkpoint into network, optimizer and averaged weights, before accelerate wraps them."""
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None:
@@ -73,7 +73,7 @@ def restore(state: State, model: nn.Module, optimizer: Optimizer, *, average: Av
 
 
 def reached(state: State | None, scaler: Any) -> TrainingState:
-    """How far the training of a checkpoint was; `scaler`: accelerate's for float16, which goes on, too."""
+    """Progress stored in a checkpoint; `scaler`: accelerate's, for float16; its state is restored, too."""
     if state is None:
         return TrainingState([])
     if scaler is not None:
@@ -91,10 +91,10 @@ def kept(
     average: AveragedModel | None,
     scaler: Any,
 ) -> dict[str, Any]:
-    """What a checkpoint has to hold for `restore` and `reached`."""
+    """Checkpoint content for `restore` and `reached`."""
     just_selected = average is None and so_far.steps == 0 and so_far.best is so_far.history[-1]
     return {
-        # The same tensors twice are stored once.
+        # torch.save stores a shared tensor once.
         "model": so_far.selected if just_selected else model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": average.state_dict() if average is not None else {},

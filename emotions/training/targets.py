@@ -1,4 +1,4 @@
-"""What a network is trained towards: one-hot labels, soft labels from votes, the classes' prior."""
+"""Training targets: one-hot labels, soft labels from votes, the class prior."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,11 @@ from emotions.taxonomy import SIX, components
 
 
 class TargetsError(ValueError):
-    """Targets that these images cannot give; the message names the key and the remedy."""
+    """Targets that the images do not support; the message names the key and the remedy."""
 
 
 def targets(split: Split, soft: float) -> torch.Tensor:
-    """Class distribution of each image, float32 [N, C]: `soft` of what the votes say, the rest its label.
+    """Class distribution of each image, float32 [N, C]: share `soft` from votes, the rest from its label.
 
     An image without votes keeps its label alone.
 
@@ -25,7 +25,7 @@ def targets(split: Split, soft: float) -> torch.Tensor:
         return hard
     voted = [of_votes(row, split.classes) for row in split.rows]
     if not any(one is not None for one in voted):
-        raise TargetsError("soft_labels: these images have no votes; set it to 0, or use a source that has")
+        raise TargetsError("soft_labels: these images have no votes; set it to 0 or use a source with votes")
     whole = torch.stack(
         [h if v is None else torch.tensor(v).float() for h, v in zip(hard, voted, strict=True)]
     )
@@ -33,8 +33,8 @@ def targets(split: Split, soft: float) -> torch.Tensor:
 
 
 def of_votes(row: Row, classes: tuple[str, ...]) -> list[float] | None:
-    """Shares of the classes by the votes for single emotions: a compound's is proportional to the product of
-    its two emotions' shares, the chance that two voters name them. None without votes for any of them."""
+    """Class shares from votes for single emotions. A compound's share is proportional to the product of its
+    two emotions' shares: the chance that two voters name them. None without votes for any class."""
     shares = shares_of(row)
     if shares is None:
         return None
@@ -45,10 +45,10 @@ def of_votes(row: Row, classes: tuple[str, ...]) -> list[float] | None:
 
 
 def log_prior(targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Logarithms of the classes' mean shares of the targets, float32 [N, C] -> [C], smoothing included.
+    """Logarithms of the mean class shares of the targets, float32 [N, C] -> [C], smoothing included.
 
-    Of what is trained towards, not of the labels: a share of 0.01 that smoothing gives a class of 0.001 would
-    be overdone tenfold by the labels' prior.
+    The prior is that of the targets, not of the labels: where smoothing raises a class from 0.001 to 0.01,
+    the labels' prior would adjust it tenfold too much.
     """
     mean = targets.double().mean(0)
     return ((1 - smoothing) * mean + smoothing / len(mean)).log().float()

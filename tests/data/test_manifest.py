@@ -67,11 +67,11 @@ def test_the_order_of_columns_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"role": "mixed"}, "role 'mixed' is none of compound, basic"),
-        ({"split": "valid"}, "split 'valid' is none of train, val, test"),
-        ({"label": "Sadly_Happy"}, "label 'Sadly_Happy' is no compound emotion"),
-        ({"label": "anger"}, "label 'anger' is no compound emotion"),
-        ({"role": "basic"}, "label 'Sadly_Angry' is no basic emotion"),
+        ({"role": "mixed"}, "role 'mixed' is not one of compound, basic"),
+        ({"split": "valid"}, "split 'valid' is not one of train, val, test"),
+        ({"label": "Sadly_Happy"}, "label 'Sadly_Happy' is not a compound emotion"),
+        ({"label": "anger"}, "label 'anger' is not a compound emotion"),
+        ({"role": "basic"}, "label 'Sadly_Angry' is not a basic emotion"),
         ({"image": "/etc/a.png"}, "path '/etc/a.png' leaves the store"),
         ({"image": "images/../../a.png"}, "leaves the store"),
         ({"image": "images\\a.png"}, "leaves the store"),

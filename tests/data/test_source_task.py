@@ -59,7 +59,7 @@ def test_imagenet_is_the_source_task_where_the_user_has_a_labelled_sample(
 def test_a_folder_that_is_no_class_and_a_file_that_is_no_image_are_named(tmp_path: Path) -> None:
     (tmp_path / "angry").mkdir()
     (tmp_path / "angry" / "a.png").write_bytes(class_picture(0, 0))
-    with pytest.raises(ImageError, match=r"angry: no class of ImageNet; name the folder by its number"):
+    with pytest.raises(ImageError, match=r"angry: not a class of ImageNet; name the folder by its number"):
         source_task.imagenet_sample(tmp_path, 32)
     (tmp_path / "angry").rename(tmp_path / "7")
     (tmp_path / "7" / "b.png").write_bytes(b"no image")

@@ -61,11 +61,11 @@ def test_the_ledger_holds_the_seven_claims_and_every_rule_is_used() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{claim: a, number: 1, measurement: guess}", "'guess' is none of verdict, probe-recall"),
+        ("{claim: a, number: 1, measurement: guess}", "'guess' is not one of verdict, probe-recall"),
         ("{claim: a, number: 8, measurement: verdict}", "number"),
         ("{claim: a, measurement: verdict}", "number"),
         ("{claim: a, number: 1, measurement: verdict, wrong: 1}", "wrong"),
-        ("{claim: a, number: 5, measurement: class-rank, class: Angry_Cat}", "no compound emotion"),
+        ("{claim: a, number: 5, measurement: class-rank, class: Angry_Cat}", "is not a compound emotion"),
         ("{claim: a", "claims.yaml"),
     ],
 )

@@ -88,10 +88,10 @@ def test_a_readme_beside_the_tree_is_no_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("train/Joyful/1.jpg", r"train/Joyful/1\.jpg: 'Joyful' is no class; known are Happily_Surprised"),
-        ("dev/Neutral/1.jpg", "'dev' is no split; use train"),
+        ("train/Joyful/1.jpg", r"train/Joyful/1\.jpg: 'Joyful' is not a class; known are Happily_Surprised"),
+        ("dev/Neutral/1.jpg", "'dev' is not a split; use train"),
         ("1.jpg", "lies outside <split>/<class>/"),
-        ("test/Neutral/more/2.jpg", "'Neutral' is no split"),
+        ("test/Neutral/more/2.jpg", "'Neutral' is not a split"),
         ("copy/test/Neutral/1.jpg", r"several trees, \., copy"),
         ("test/Neutral/1.gif", r"not jpg, jpeg or png: test/Neutral/1\.gif"),
         ("test/Neutral/1.png", "have the same name"),

@@ -79,5 +79,5 @@ def test_raw_files_that_may_not_be_passed_on_are_refused_once_git_tracks_them(
     extract.subprocess.run(["git", "init", "-q"], check=True)
     audited(tmp_path, "rafdb11", monkeypatch)
     extract.subprocess.run(["git", "add", "data/raw"], check=True)
-    with pytest.raises(extract.SourceError, match=r"git tracks files of it.*git rm -r --cached"):
+    with pytest.raises(extract.SourceError, match=r"git tracks files that may not.*git rm -r --cached"):
         audited(tmp_path, "rafdb11", monkeypatch)

@@ -110,7 +110,7 @@ def test_a_commit_that_was_never_run_is_refused(study: Study) -> None:
     study.commit("not run")
     append(study, "emotions/evidence/metrics.py", "# a remark\n")
     said = refusal(study)
-    assert "dvc.lock is not of commit" in said and "emotions/evidence of " in said
+    assert "dvc.lock does not match commit" in said and "emotions/evidence of " in said
     append(study, "dvc.lock", "# by hand\n")
     assert "dvc.lock is not that of the last commit" in refusal(study)
 

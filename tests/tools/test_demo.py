@@ -170,7 +170,7 @@ def test_each_face_of_a_photograph_is_shown_largest_first_and_the_next_picture_r
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"no picture", "bad.png: no JPEG or PNG image"),
+        (b"no picture", "bad.png: not a JPEG or PNG image"),
         (drawn(0)[:500], "bad.png: "),
         (png(Image.new("1", (8000, 8000))), "bad.png: 8000 x 8000 px, over "),
     ],

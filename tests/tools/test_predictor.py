@@ -115,7 +115,7 @@ def test_answers_are_those_of_the_network_on_the_studys_own_pictures(weights: Pa
         with pytest.raises(ValueError, match="no map"):
             one.overlay()
     assert isinstance(found[1], Failure)
-    assert "c.jpg: no JPEG or PNG image" in found[1].why
+    assert "c.jpg: not a JPEG or PNG image" in found[1].why
 
 
 def test_an_overlay_is_the_face_beside_itself_under_its_map(weights: Path, folder: Path) -> None:

@@ -148,7 +148,7 @@ def test_images_that_were_not_counted_yet_give_speeds_and_no_time(
         forecast, "measured", lambda train, parts: (0.5, 0.1) if len(parts) > 3 else (0.25, 0.1)
     )
     names = ["extract", "train@run1", "train@run3"]
-    assert "Images a second that are trained here: train@run1 2, train@run3 4." in forecast.forecast(
+    assert "Training speed here, images a second: train@run1 2, train@run3 4." in forecast.forecast(
         Path("params.yaml"), names
     )
     (tmp_path / "metrics").mkdir()

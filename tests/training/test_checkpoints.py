@@ -302,7 +302,7 @@ def test_two_processes_do_not_train_the_same_run(tmp_path: Path, monkeypatch: py
     try:
         wait_for(lambda: list((tmp_path / "c").rglob("*.pt")))
         with (
-            pytest.raises(CheckpointError, match="another process is at this training"),
+            pytest.raises(CheckpointError, match="another process trains this run"),
             Checkpoints(tmp_path / "c", KEY).at_work(),
         ):
             pass
@@ -338,7 +338,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_state_that_is(
         real(self, images * (float("nan") if next(calls) == 3 else 1), targets)
 
     monkeypatch.setattr(loop._Training, "step", diverging)
-    with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 2;.* stays in its checkpoint"):
+    with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 2;.* finite state is kept"):
         go_on(tmp_path / "c")
     state = Checkpoints(tmp_path / "c", KEY).newest()
     assert state is not None

@@ -123,7 +123,7 @@ def test_a_run_that_ends_early_keeps_its_answers(tmp_path: Path, end: BaseExcept
     with pytest.raises(type(end)) as caught:
         run(Scripted({3: end}), tmp_path)
     if isinstance(end, ModelError):
-        assert "gone; 3 of 5 answers are kept, and the same command goes on" in str(caught.value)
+        assert "gone; 3 of 5 answers are kept; run the same command" in str(caught.value)
     rest = Scripted()
     assert len(run(rest, tmp_path)) == 5 and len(rest.asked) == 2
 
@@ -157,7 +157,7 @@ def test_a_damaged_line_is_named_with_its_remedy(tmp_path: Path, damage: bytes) 
     run(Scripted(), tmp_path)
     (file,) = tmp_path.glob("*.jsonl")
     file.write_bytes(file.read_bytes() + damage)
-    with pytest.raises(AnswersError, match=r"line 7: no answer .* delete the line"):
+    with pytest.raises(AnswersError, match=r"line 7: not an answer .* delete the line"):
         run(Scripted(), tmp_path)
     assert file.read_bytes().endswith(damage), "nothing is thrown away unasked"
 
@@ -235,9 +235,9 @@ def test_the_prompts_name_every_class_and_what_is_asked_for(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("one part", "here are 1 parts"),
-        ("a\n---\nb\n---\nc\n---\nd", "here are 4 parts"),
-        ("\n---\nb", "each set apart"),
+        ("one part", "it has 1 parts"),
+        ("a\n---\nb\n---\nc\n---\nd", "it has 4 parts"),
+        ("\n---\nb", "separated by lines"),
         ("{{ nothing }}\n---\nb", "'nothing' is undefined"),
         ("{% for %}\n---\nb", "there are classes, units"),
     ],

@@ -302,7 +302,7 @@ def test_answers_of_other_data_are_not_set_beside_the_runs(small: Small, model: 
     path = Path("metrics/runs/run2.json")
     path.write_text(path.read_text().replace(small.data, "0" * 64))
     with pytest.raises(
-        score.ScoreError, match=r"run2 and zero_shot are of other data .*dvc repro vlm/dvc\.yaml"
+        score.ScoreError, match=r"run2 and zero_shot differ in data .*dvc repro vlm/dvc\.yaml"
     ):
         small.score()
 

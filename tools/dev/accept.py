@@ -1,10 +1,10 @@
-"""Record a refactoring in dvc.lock without training again, where it changes no byte of a study of seconds.
+"""Record a refactoring in dvc.lock without retraining, if a study of seconds keeps the same bytes.
 
 Usage: python -m tools.dev.accept
 
-Runs the study of seconds at the last commit and in the working tree and compares every output. Only where all
-are the same, `dvc commit` records the working tree's code. Refuses where more than code moved, where dvc.lock
-is not of the last commit's code, and where an output is not the one in dvc.lock (DVC would record that one).
+Runs the study of seconds at the last commit and in the working tree and compares every output. If all are
+the same, `dvc commit` records the working tree's code. Refuses where more than code moved, where dvc.lock
+does not match the last commit's code, and where an output does not match dvc.lock (DVC would record it).
 `make verify` has the last word: it runs the whole study.
 Exit status: 0 recorded, 1 an output changed, 2 refused or could not be run.
 """
@@ -58,17 +58,17 @@ SECONDS: Final = [
     "uncertainty.simulations=100",
     "uncertainty.permutations=99",
 ]
-"""The study of seconds: all stages, the params of the working tree otherwise."""
+"""Params of the study of seconds, which runs all stages; the others are those of the working tree."""
 PACKAGES: Final = "requirements.txt"
 
 
 class RefusedError(Exception):
-    """What moved is not code alone, or cannot be told; the message names it and what to do."""
+    """More than code moved, or that cannot be told; the message names it and the remedy."""
 
 
 def only_code_moved(before: Side, now: Side, lock: dict[str, Stage]) -> None:
     """Raises:
-    RefusedError: params, packages or data moved, or dvc.lock was not of the code before."""
+    RefusedError: params, packages or data moved, or dvc.lock did not match the code before."""
     knobs = flat(before.parsed("params.yaml", yaml))
     if moved := changes(knobs, flat(now.parsed("params.yaml", yaml))):
         names = ", ".join(key for key, _, _ in moved)
@@ -77,7 +77,7 @@ def only_code_moved(before: Side, now: Side, lock: dict[str, Stage]) -> None:
         raise RefusedError(f"{PACKAGES} changed as well: `dvc repro` and commit")
     if found := contradictions(knobs, lock, hashes(before, lock)):
         names = ", ".join(sorted({f"{c.key} of {c.stage}" for c in found})[:5])
-        raise RefusedError(f"dvc.lock is not of {before.name} ({names}): `dvc repro` there and commit")
+        raise RefusedError(f"dvc.lock does not match {before.name} ({names}): `dvc repro` there and commit")
     held = hashes(now, lock)
     for name, stage in lock.items():
         for entry in stage.deps:
@@ -89,7 +89,7 @@ def only_code_moved(before: Side, now: Side, lock: dict[str, Stage]) -> None:
 
 def outputs_are_recorded(root: Path) -> None:
     """Raises:
-    RefusedError: an out of the study is missing, or is not the one in dvc.lock."""
+    RefusedError: an out of the study is missing, or does not match dvc.lock."""
     with Repo(str(root)) as repo:
         for stage in repo.index.stages:
             if stage.is_data_source or stage.path_in_repo != "dvc.yaml":
@@ -103,7 +103,7 @@ def outputs_are_recorded(root: Path) -> None:
 
 
 def study_of_seconds(folder: Path) -> dict[str, tuple[str, str]]:
-    """Runs it in a clone: path of each out -> its stage and hash.
+    """Run the study of seconds in a clone: path of each out -> its stage and hash.
 
     Raises:
         CannotVerifyError: a stage failed.
@@ -115,7 +115,7 @@ def study_of_seconds(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def bring_working_tree(now: Side, folder: Path) -> None:
-    """The clone's files become those of the working tree."""
+    """Replace the clone's files by those of the working tree."""
     for name in Side(folder, "").files - now.files:
         (folder / name).unlink()
     for name in now.files:
@@ -124,7 +124,7 @@ def bring_working_tree(now: Side, folder: Path) -> None:
 
 
 def different(before: dict[str, tuple[str, str]], after: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """A line for each out that only one side has, or that has other bytes."""
+    """A line for each out that only one side has, or whose bytes differ."""
     for path in sorted(before.keys() | after.keys()):
         if before.get(path, ("", ""))[1] != after.get(path, ("", ""))[1]:
             stage = (after.get(path) or before[path])[0]
@@ -133,7 +133,7 @@ def different(before: dict[str, tuple[str, str]], after: dict[str, tuple[str, st
 
 
 def accept(root: Path) -> int:
-    """The exit status.
+    """Record the code if nothing else moved, and return the exit status.
 
     Raises:
         RefusedError, CannotVerifyError, CommittedError, ParamsError, DvcException: nothing was recorded.

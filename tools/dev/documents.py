@@ -2,8 +2,8 @@
 
 Usage: python -m tools.dev.documents
 
-Works in a clone of the last commit that shares this repository's DVC cache, so only what the example changes
-is run (4 minutes). Needs Chromium for the pictures of the report.
+Works in a clone of the last commit that shares this repository's DVC cache, so only the stages that the
+example changes are run (4 minutes). Needs Chromium for the pictures of the report.
 """
 
 import io
@@ -32,12 +32,12 @@ COMPARED = {
 }
 """Plot tables of run 2 -> pictures of them before and after the example's change."""
 COLUMNS = 160
-"""Width of the terminal that the example was made on."""
+"""Terminal width for the example."""
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
 
 
 def run(command: str, folder: Path) -> str:
-    """What a shell command prints, both streams.
+    """Run a shell command and return what it prints, both streams.
 
     Raises:
         RuntimeError: the command failed.
@@ -67,7 +67,7 @@ def run(command: str, folder: Path) -> str:
 
 
 def executed(text: str, folder: Path) -> str:
-    """Markdown with the output of every `$ command` in its console blocks replaced by what it prints now."""
+    """Run every `$ command` in the console blocks of a Markdown text, and put in what it prints now."""
 
     def again(block: re.Match[str]) -> str:
         lines = []
@@ -91,7 +91,7 @@ def plots_of_run2(folder: Path) -> dict[str, bytes]:
 
 
 def screenshots(report: Path, language: str) -> dict[str, bytes]:
-    """The beginning of a report on a desktop, a phone and a sheet of A4, as PNG, by picture name."""
+    """PNGs of the top of a report on a desktop, a phone and a sheet of A4, by picture name."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise RuntimeError("no Chromium on the PATH (Debian: apt install chromium)")
@@ -109,7 +109,7 @@ def screenshots(report: Path, language: str) -> dict[str, bytes]:
 
 
 def small(picture: bytes) -> bytes:
-    """A screenshot in 64 colours: text stays sharp, the file gets small."""
+    """Reduce a screenshot to 64 colours: text stays sharp, the file gets small."""
     return encoded(Image.open(io.BytesIO(picture)).convert("RGB").quantize(64), "PNG", optimize=True)
 
 
@@ -118,7 +118,7 @@ def main() -> None:
         folder = Path(temporary) / "study"
         run(f"git clone -q '{ROOT}' '{folder}'", ROOT)
         run("git switch -q -c dropout", folder)
-        # the files of this cache, not its memory of runs: the example trains as it would for a reader
+        # the cache's files without its run cache: the example trains as it would for a reader
         run(
             f"mkdir .dvc/cache && ln -s '{ROOT / '.dvc/cache/files'}' .dvc/cache/files && dvc checkout -q",
             folder,

@@ -1,4 +1,4 @@
-"""What a rerun of the study was and gave, as Markdown: findings, outputs, numbers, verdict, machine."""
+"""Certificate of a rerun of the study, as Markdown: findings, outputs, numbers, verdict, machine."""
 
 import importlib.metadata
 import json
@@ -22,12 +22,12 @@ PACKAGES: Final = (
 
 
 def file_name(text: str) -> str:
-    """As the stages make names of logs."""
+    """A text as a file name, by the rule that the stages use for logs."""
     return re.sub(r"[^\w@]", "_", text)
 
 
 def seconds(logs: Path, stage: str) -> float | None:
-    """From the first to the last line of a stage's log."""
+    """Seconds from the first to the last line of a stage's log; None without a log."""
     log = logs / f"{file_name(stage)}.log"
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     times = [
@@ -37,7 +37,7 @@ def seconds(logs: Path, stage: str) -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """What decides how numbers are rounded; nothing that names the machine or its owner."""
+    """Facts that decide how numbers are rounded; none identifies the machine or its owner."""
     cpuinfo = Path("/proc/cpuinfo")
     model = re.search(r"^model name\s*:\s*(.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.M)
     return {
@@ -52,14 +52,14 @@ def machine() -> dict[str, Any]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that is one on a terminal, too."""
+    """A Markdown table whose columns also line up on a terminal."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(f"| {' | '.join(c.ljust(w) for c, w in zip(r, widths, strict=True))} |" for r in lines)
 
 
 def brief(value: Any) -> str:
-    """A value of a finding as one line of Markdown; hashes by their first eight characters."""
+    """A finding's value as one line of Markdown; hashes are cut to eight characters."""
     return (
         "nothing"
         if value is None
@@ -68,7 +68,7 @@ def brief(value: Any) -> str:
 
 
 def findings(found: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each finding, stages that share it together."""
+    """A line for each finding; stages that share it are listed together."""
     stages: dict[tuple[str, ...], list[str]] = {}
     for finding in found:
         line = (literal(finding["key"]), brief(finding["recorded"]), brief(finding["found"]))

@@ -1,6 +1,6 @@
-"""What a state of the repository says of the study, read from git alone: knobs, lock, scores, verdicts.
+"""Knobs, lock, scores and verdicts of the study in one state of the repository, read from git alone.
 
-Of a commit or of the working tree; neither DVC's cache nor a remote is needed.
+The state is a commit or the working tree; neither DVC's cache nor a remote is needed.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ Change = tuple[str, Any, Any]
 
 
 class CommittedError(ValueError):
-    """The two sides cannot be compared; the message names commit and file, and what to do."""
+    """The two sides cannot be compared; the message names commit, file and remedy."""
 
 
 class Scores(BaseModel):
@@ -62,7 +62,7 @@ class Verdict(BaseModel):
 
 
 class Run(BaseModel):
-    """What is needed of metrics/runs/<run>.json."""
+    """The part of metrics/runs/<run>.json that is needed."""
 
     selected: Selected
 
@@ -93,12 +93,12 @@ class Side:
 
     @property
     def name(self) -> str:
-        """What an error calls it."""
+        """Name of this side in error messages."""
         return f"commit {self.commit[:7]}" if self.commit else "the working tree"
 
     @cached_property
     def files(self) -> frozenset[str]:
-        """Paths of all files that git holds or would take."""
+        """Paths of all files that git tracks or would add."""
         listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
         command = ("ls-tree", "-r", "-z", "--name-only", self.commit) if self.commit else listing
         names = os.fsdecode(git(self.root, *command)).split("\0")
@@ -121,7 +121,7 @@ class Side:
         try:
             return parse(self.read(path))
         except (ValueError, TypeError, RecursionError) as error:
-            what_to_do = "mend it, or `dvc repro` and commit"
+            what_to_do = "repair it, or `dvc repro` and commit"
             raise CommittedError(f"{path} of {self.name} cannot be read: {what_to_do} ({error})") from error
 
 
@@ -131,9 +131,9 @@ VERDICTS = TypeAdapter(dict[str, dict[str, Verdict]])
 
 @dataclass(frozen=True)
 class Results:
-    """What one side says of itself. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
-    the paths in `lock`, empty for code that is gone. `verdicts`: on each run, by name; none in commits of
-    before the stage `report` wrote them. `images`: changes with the images."""
+    """Results recorded on one side. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
+    the paths in `lock`, empty for code that is gone. `verdicts`: on each run, by name; none in commits from
+    before the stage `report` wrote them. `images`: hashes that change with the images."""
 
     knobs: dict[str, Any]
     lock: dict[str, Stage]
@@ -151,7 +151,7 @@ class Results:
 
 
 def git(root: Path, *arguments: str) -> bytes:
-    """Output of a git command; a CommittedError with git's own words where it fails."""
+    """Output of a git command. Where it fails, a CommittedError quotes git."""
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     if done.returncode:
         raise CommittedError(f"git {' '.join(arguments)} failed: {os.fsdecode(done.stderr)}")
@@ -159,7 +159,7 @@ def git(root: Path, *arguments: str) -> bytes:
 
 
 def commit_of(root: Path, name: str) -> tuple[str, str]:
-    """Name and hash of a commit; a branch that only the remote has is found there."""
+    """Name and hash of a commit; a branch missing here is looked up on the remote `origin`."""
     for candidate in (name, f"origin/{name}"):
         with contextlib.suppress(CommittedError):
             found = git(root, "rev-parse", "--verify", "--end-of-options", candidate + "^{commit}")
@@ -183,7 +183,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 
 def yaml(content: bytes) -> dict[str, Any]:
-    """A YAML file as `emotions.params_file` reads params.yaml, in the types of JSON."""
+    """Content of a YAML file, read as `emotions.params_file` reads params.yaml, in JSON types."""
     try:
         return json.loads(json.dumps(params_file.groups_of(content.decode(), "it"), default=str))
     except params_file.ParamsError as error:
@@ -191,13 +191,13 @@ def yaml(content: bytes) -> dict[str, Any]:
 
 
 def md5(content: bytes) -> str:
-    """The hash that DVC knows files by."""
+    """The hash by which DVC identifies a file."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def hashes(side: Side, lock: Mapping[str, Stage]) -> dict[str, str]:
-    """DVC's hash of what git holds at the paths in `lock`, empty for code that is gone. A folder of which git
-    holds only a part is left out."""
+    """DVC's hash of what git holds at the paths in `lock`, empty for code that is gone. Folders that git
+    holds only in part are left out."""
     found = {}
     for entry in {e.path: e for stage in lock.values() for e in (*stage.deps, *stage.outs)}.values():
         is_code = entry.path.startswith(CODE)
@@ -213,7 +213,7 @@ def hashes(side: Side, lock: Mapping[str, Stage]) -> dict[str, str]:
 
 
 class Contradiction(NamedTuple):
-    """A param, dep or out (`kind`) of a stage that is not what dvc.lock says; None: not there."""
+    """A param, dep or out (`kind`) of a stage that contradicts dvc.lock; None: not there."""
 
     stage: str
     kind: str
@@ -225,7 +225,7 @@ class Contradiction(NamedTuple):
 def contradictions(
     knobs: Mapping[str, Any], lock: Mapping[str, Stage], held: Mapping[str, str]
 ) -> list[Contradiction]:
-    """Where `knobs` and `held` (see `Results`) are not what `lock` records."""
+    """Where `knobs` and `held` (see `Results`) differ from `lock`."""
     found = []
     for name, stage in lock.items():
         for group, recorded in stage.params.get("params.yaml", {}).items():
@@ -245,13 +245,13 @@ def lock_of(side: Side) -> dict[str, Stage]:
 
 
 def overlap(path: str, other: str) -> bool:
-    """Whether they are one path, or one lies in the other."""
+    """Whether two paths are the same, or one lies in the other."""
     return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 
 def made_there(side: Side, paths: Sequence[str]) -> bool:
-    """Whether `side` has these files and, by its dvc.lock, its own params and code made them: true of the
-    stages that wrote them and of all before. False where only a stage before them was run with new params."""
+    """Whether `side` has these files and, by its dvc.lock, made them with its own params and code, in the
+    stages that wrote them and all before. False where only a stage before them was run with new params."""
     if not {"dvc.lock", *paths} <= side.files:
         return False
     lock, makers, sought = lock_of(side), dict[str, Stage](), [*paths]

@@ -1,10 +1,10 @@
-"""What a change does to the study, as Markdown for its pull request: knobs, metrics, verdicts, outputs.
+"""Report a change of the study, as Markdown for its pull request: knobs, metrics, verdicts, outputs.
 
 Usage: python -m tools.referee.pr_report --base main [--head COMMIT] [--images DIR | --image-url TEMPLATE]
 
-Compares head (the working tree unless named) with the commit where it left BASE, as a pull request does.
-All it reads is in git: neither DVC's cache nor a remote is needed. Exit status 2, with one line on stderr,
-where the two cannot be compared.
+Compares head (by default the working tree) with the commit where it left BASE, as a pull request does. Reads
+git alone: neither DVC's cache nor a remote is needed. Exit status 2, with one line on stderr, if the two
+cannot be compared.
 """
 
 import argparse
@@ -45,15 +45,15 @@ METRICS = {
 }
 TESTED = ("val_accuracy", "test_accuracy")
 BUDGET = 8_000
-"""Characters of one section: GitHub takes comments of 65,536, and what strangers write has no limit."""
+"""Most characters of one section: GitHub takes comments of 65,536, and strangers' texts have no limit."""
 
 Link = Callable[[Side, str], str]
 
 
 @dataclass(frozen=True)
 class Movement:
-    """A metric of a run on both sides as fractions (None: not there), and the 95 % interval of the difference
-    of accuracies."""
+    """A run's metric on both sides, as fractions (None: not there). `interval`: 95 %, of the difference in
+    accuracy."""
 
     run: str
     metric: str
@@ -62,7 +62,7 @@ class Movement:
     interval: tuple[float, float] | None
 
     def shown(self, value: float | None, sign: str = "") -> str:
-        """Three decimals of an F1, one of a percentage."""
+        """`value` as text: an F1 to three decimals, a percentage to one."""
         if value is None:
             return "-"
         return f"{value:{sign}.3f}" if self.metric.endswith("f1") else f"{100 * value:{sign}.1f}"
@@ -76,14 +76,14 @@ class Movement:
 
     @property
     def chance(self) -> str:
-        """Whether the interval covers no difference."""
+        """Whether the difference is within chance, that is, its interval covers 0."""
         if self.interval is None:
             return "" if self.difference in ("=", "added", "removed") else "not tested"
         return "within chance" if self.interval[0] <= 0 <= self.interval[1] else "beyond chance"
 
     @property
     def cells(self) -> list[str]:
-        """Its row of the comparison."""
+        """Row of the comparison table."""
         limits = " ({:+.1f} to {:+.1f})".format(*(100 * x for x in self.interval)) if self.interval else ""
         answer = f"**{self.chance}**" if self.chance == "beyond chance" else self.chance
         values = [self.shown(self.old), self.shown(self.new), self.difference]
@@ -91,8 +91,8 @@ class Movement:
 
 
 def stale(side: Results) -> list[str]:
-    """Why the numbers of a side are not of its own params, code or inputs: a line for each difference from
-    what dvc.lock records."""
+    """Why a side's numbers do not come from its own params, code and inputs: one line for each difference
+    from dvc.lock."""
     knobs, files = [], []
     for name, kind, key, then, current in contradictions(side.knobs, side.lock, side.held):
         if kind == "param":
@@ -132,8 +132,8 @@ def movements(old: Results, new: Results) -> list[Movement]:
 
 
 def literal(value: Any, html: bool = False) -> str:
-    """A stranger's value as code: one line of ASCII into which neither Markdown nor GitHub reads anything.
-    `html`: for a place where Markdown's signs do not work."""
+    """A stranger's value as code: one line of ASCII that neither Markdown nor GitHub interprets. `html`: for
+    a place without Markdown."""
     text = " ".join((value if isinstance(value, str) else json.dumps(value)).split()) or '""'
     text = text if len(text) <= 100 else f"{text[:96]} ..."
     if not html and re.fullmatch(r"""(?:[\w !#%'"()*+,./:;=?\[\]{}~-]|(?<=\w)@)+""", text, re.ASCII):
@@ -143,12 +143,12 @@ def literal(value: Any, html: bool = False) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value, or that there is none."""
+    """A value as code, or `absent`."""
     return "absent" if value is None else literal(value)
 
 
 def within_budget(lines: Sequence[str]) -> str:
-    """As many whole lines as the budget allows, and how many were left out."""
+    """As many whole lines as BUDGET allows, and how many were left out."""
     sizes = itertools.accumulate(len(line) + 1 for line in lines)
     kept = sum(size <= BUDGET for size in sizes)
     left_out = [] if kept == len(lines) else ["", f"*{len(lines) - kept} more lines are left out here.*"]
@@ -204,7 +204,7 @@ def headline(
 
 
 def metrics_section(moved: Sequence[Movement]) -> str:
-    """The comparison, and what its last column means."""
+    """The comparison table, with an explanation of its last column."""
     head = ("run", "metric", "old", "new", "difference", "beyond chance? (95 % interval)")
     tested = sum(m.interval is not None for m in moved)
     note = (
@@ -225,8 +225,8 @@ def metrics_section(moved: Sequence[Movement]) -> str:
 
 
 def verdict_rows(old: Results, new: Results) -> list[list[str]]:
-    """Run, verdict, old and new outcome, and the numbers that moved: of the verdicts that changed, for runs
-    on both sides."""
+    """Rows of the changed verdicts, for runs on both sides: run, verdict, old and new outcome, and the
+    numbers that moved."""
     rows = []
     for run in (r for r in new.verdicts if r in old.verdicts):
         was, now = old.verdicts[run], new.verdicts[run]
@@ -257,7 +257,7 @@ def outputs_section(old: Mapping[str, Stage], new: Mapping[str, Stage]) -> str:
 
 
 def figures_section(old: Side, new: Side, link: Link | None) -> str:
-    """Figures whose bytes changed, side by side where `link` says where a picture lies."""
+    """Figures whose bytes changed, side by side where `link` gives their addresses."""
     figures = [{f: s.read(f) for f in s.files if re.fullmatch(r"plots/[^/]+\.png", f)} for s in (old, new)]
     changed = sorted(changes(*figures))
     if not changed:
@@ -275,7 +275,7 @@ def figures_section(old: Side, new: Side, link: Link | None) -> str:
 
 
 def report(old: Side, new: Side, compared: str, *, link: Link | None) -> str:
-    """The whole report. `compared` says which states these are, `link` where a figure of a side lies."""
+    """The whole report. `compared`: line that names the two states. `link`: address of a side's figure."""
     before, after = results(old), results(new)
     knobs, verdicts = changes(before.knobs, after.knobs), verdict_rows(before, after)
     moved, blocks = movements(before, after), []
@@ -299,7 +299,7 @@ def report(old: Side, new: Side, compared: str, *, link: Link | None) -> str:
 
 
 def sides(base: str, head: str) -> tuple[Side, Side, str]:
-    """Where head left base, head (empty: the working tree), and a line that says so."""
+    """The commit where head left base, head (empty: the working tree), and a line that names both."""
     root = Path(os.fsdecode(git(Path(), "rev-parse", "--show-toplevel").rstrip(b"\n")))
     (base_name, base_commit), (_, head_commit) = commit_of(root, base), commit_of(root, head or "HEAD")
     try:
@@ -318,11 +318,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--base", default="main", help="branch that the change is for")
-    parser.add_argument("--head", default="", help="commit with the change; without it the working tree")
+    parser.add_argument("--base", default="main", help="branch that the change targets")
+    parser.add_argument("--head", default="", help="commit with the change (default: the working tree)")
     pictures = parser.add_mutually_exclusive_group()
-    pictures.add_argument("--images", type=Path, help="folder to put both versions of changed figures into")
-    pictures.add_argument("--image-url", help="where a figure is on the web, with {commit} and {path}")
+    pictures.add_argument("--images", type=Path, help="folder for both versions of changed figures")
+    pictures.add_argument("--image-url", help="web address of a figure, with {commit} and {path}")
     arguments = parser.parse_args()
 
     def copied(side: Side, path: str) -> str:
@@ -338,7 +338,7 @@ def main() -> int:
         quoted = quote(os.fsencode(path))
         return arguments.image_url.replace("{commit}", side.commit).replace("{path}", quoted)
 
-    if arguments.images:  # pictures of an earlier report
+    if arguments.images:  # remove pictures of an earlier report
         for side in ("base", "head"):
             for picture in (arguments.images / side).glob("*.png"):
                 picture.unlink()

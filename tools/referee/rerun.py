@@ -1,4 +1,4 @@
-"""A commit of the study in a clean clone, with the data it needs, run again without DVC's memory of runs."""
+"""Rerun of a commit of the study in a clean clone, with the data it needs and without DVC's run cache."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ def clean_clone(root: Path, commit: str) -> Iterator[Path]:
 
 
 def declared_stages(folder: Path) -> dict[str, Declared]:
-    """The stages of dvc.yaml, in its order, as DVC resolves them; not those of pipelines beside it."""
+    """Stages of dvc.yaml, in its order, as DVC resolves them; other pipelines are left out."""
     found = {}
     with Repo(str(folder)) as repo:
         for stage in repo.index.stages:
@@ -68,11 +68,11 @@ def declared_stages(folder: Path) -> dict[str, Declared]:
 def bring(
     root: Path, folder: Path, side: Side, *, stages: Mapping[str, Declared], chosen: Sequence[str]
 ) -> None:
-    """Put into the clone what git does not hold of the deps of the chosen stages: data tracked with .dvc
-    files, from the cache or the working tree, and outputs of the other stages, from the cache.
+    """Put into the clone those deps of the chosen stages that git does not hold. Data tracked with .dvc files
+    come from the cache or the working tree, outputs of the other stages from the cache.
 
     Raises:
-        CannotVerifyError: something is not to be had.
+        CannotVerifyError: a dep is not available.
     """
     deps = {dep for name in chosen for dep in stages[name].deps if not dep.startswith(CODE)}
     others = {p: cached for n, stage in stages.items() if n not in chosen for p, cached in stage.outs.items()}
@@ -91,7 +91,7 @@ def bring(
             shutil.rmtree(there, ignore_errors=True)
             (shutil.copytree if here.is_dir() else shutil.copy2)(here, there)
             if repo.find_outs_by_path(str(there))[0].changed_checksum():
-                what_to_do = f"`dvc pull {file}`, or, if these files are meant, `dvc add {data}`"
+                what_to_do = f"`dvc pull {file}`, or, to keep these files, `dvc add {data}`"
                 raise CannotVerifyError(f"{without} other files than {file} records: {what_to_do}")
         needed = [p for p, cached in others.items() if cached and any(overlap(p, dep) for dep in deps)]
         try:
@@ -100,7 +100,7 @@ def bring(
         except CheckoutError as error:
             lacking = ", ".join(os.path.relpath(p, folder) for p in error.target_infos)
             raise CannotVerifyError(
-                f"{' and '.join(chosen)} reads what DVC's cache does not have: {lacking}; "
+                f"DVC's cache lacks inputs of {' and '.join(chosen)}: {lacking}; "
                 "verify the whole study, or `dvc pull`"
             ) from error
     written = [path for stage in stages.values() for path in stage.outs]
@@ -112,12 +112,12 @@ def bring(
 
 
 def dvc(folder: Path, *arguments: str) -> None:
-    """A DVC command in the clone, with what it prints on stderr; Ctrl-C ends all that it started.
+    """Run a DVC command in the clone, with its output on stderr; Ctrl-C ends all processes that it started.
 
     Raises:
         CannotVerifyError: the command failed.
     """
-    foreign = {"PYTHONPATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}  # they lead out of the clone
+    foreign = {"PYTHONPATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}  # these point outside the clone
     environment = {k: v for k, v in os.environ.items() if k not in foreign}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     command = [sys.executable, "-m", "dvc", *arguments]
@@ -126,7 +126,7 @@ def dvc(folder: Path, *arguments: str) -> None:
     )
     try:
         if process.wait():
-            raise CannotVerifyError("a stage failed when run again: its error stands above")
+            raise CannotVerifyError("a stage failed in the rerun; fix the error above")
     except KeyboardInterrupt:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, signal.SIGINT)

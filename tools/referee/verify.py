@@ -1,10 +1,10 @@
-"""Check a study as a referee would: run a commit again in a clean clone and compare with what it claims.
+"""Check a study as a referee would: rerun a commit in a clean clone and compare it with its claims.
 
 Usage: python -m tools.referee.verify [STAGE] [--commit HEAD] [-S train.threads=1]
 
-Reruns every stage, or the one named (train@run2; all of train), without DVC's memory of runs. Compares each
-output with its hash in dvc.lock, metrics number by number, and code, params and data with what dvc.lock says
-of them. Neither the working tree nor DVC's cache changes; a certificate is written, as Markdown and JSON.
+Reruns every stage, or those named (train@run2, or train for all runs), without DVC's run cache. Compares
+outputs, code, params and data with dvc.lock, and metrics number by number. Neither the working tree nor DVC's
+cache changes; a certificate is written, as Markdown and JSON.
 Exit status: 0 reproduced, 1 not reproduced, 2 could not be checked.
 """
 
@@ -58,17 +58,17 @@ NUMBERS = {
     r"metrics/probe/\w+\.json": r"test\.(accuracy|macro_f1)|retention\.after",
     r"metrics/comparisons\.json": r"pairs\..+\.difference|errors\.\w+\.frequent\.(predicted|true)",
 }
-"""Files with metrics -> the fractions in them that are compared, by dotted key."""
+"""Metric files -> fractions to compare, by dotted key (both are patterns)."""
 HISTORY = r"plots/(pretrain_|runs/\w+/)history\.csv"
 DATA_STAGES = ("extract", "preprocess")
 EXACT_STAGES = ("best", "report")
-"""Stages without arithmetic that a CPU may round otherwise."""
+"""Stages without arithmetic that CPUs may round differently."""
 CERTIFICATES = "certificates"
 IDENTICAL, WITHIN, CHANGED = "identical", "within tolerance", "changed"
 
 
 class Finding(NamedTuple):
-    """What dvc.lock says of a stage and is not so; `key`: a param, a file, or what else."""
+    """A wrong statement of dvc.lock about a stage; `key`: a param, a file, or other."""
 
     stage: str
     key: str
@@ -78,7 +78,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class Output:
-    """An out of a stage: the hash in dvc.lock, that of the rerun, and the numbers in both files."""
+    """An out of a stage: its hash in dvc.lock, its hash in the rerun, and the numbers in both files."""
 
     stage: str
     path: str
@@ -89,13 +89,13 @@ class Output:
     verdict: str = ""
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether both files have the same numbers, give or take `tolerance`; NaN agrees with nothing."""
+        """Whether both files have the same numbers, within `tolerance`; NaN agrees with nothing."""
         old, new = self.old_numbers, self.new_numbers
         return old.keys() == new.keys() and all(abs(new[k] - old[k]) <= tolerance for k in new)
 
 
 def numbers(path: str, content: bytes) -> dict[str, float]:
-    """The fractions that are compared of a file; none where it cannot be read."""
+    """The fractions of a file that are compared; none where it cannot be read."""
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
         for file, key in NUMBERS.items():
             if re.fullmatch(file, path):
@@ -108,8 +108,8 @@ def numbers(path: str, content: bytes) -> dict[str, float]:
 
 
 def rounds_alike(outputs: Sequence[Output]) -> bool:
-    """Whether this machine rounds as the one that made the lock: of what holds the digits of all arithmetic
-    (trained weights, probabilities, heat maps) something came out with the recorded bytes."""
+    """Whether this machine rounds as the one that made the lock: at least one output that holds the digits of
+    all arithmetic (trained weights, probabilities, heat maps) has the recorded bytes."""
     trained = {out.stage for out in outputs if re.fullmatch(HISTORY, out.path) and out.new_numbers}
     return any(
         out.recorded == out.new
@@ -122,7 +122,7 @@ def rounds_alike(outputs: Sequence[Output]) -> bool:
 
 @dataclass(frozen=True)
 class Formats:
-    """Number formats of the matrix products: of the commit's metrics, and what its params choose here."""
+    """Number formats of the matrix products: in the commit's metrics, and as its params choose here."""
 
     recorded: list[str]
     here: str
@@ -133,7 +133,7 @@ class Formats:
 
 
 def formats(claimed: Side, folder: Path) -> Formats:
-    """What the runs of the commit were scored in, and what the clone's params choose on this machine."""
+    """Number formats of the scores of the commit's runs, and of the clone's params on this machine."""
     metrics = sorted(f for f in claimed.files if re.fullmatch(r"metrics/runs/\w+\.json", f))
     recorded = {claimed.parsed(f, json.loads).get("precision") for f in metrics} - {None}
     train = params_file.read(folder / "params.yaml", {"train": InferenceParams})["train"]
@@ -144,12 +144,12 @@ def formats(claimed: Side, folder: Path) -> Formats:
 def judge(
     outputs: Sequence[Output], tolerance: float, same_inputs: Collection[str], *, same_format: bool = True
 ) -> None:
-    """Set the verdict on every output. `same_inputs`: the stages that read what the lock says they read.
-    `same_format`: whether the rerun computed in the number format of the record.
+    """Set the verdict on every output. `same_inputs`: stages whose inputs match the lock. `same_format`:
+    whether the rerun computed in the recorded number format.
 
-    Other bytes are within tolerance only where this machine rounds otherwise, the output is not data and is
-    of a stage that rounds or whose inputs moved, and its numbers agree; an output without numbers needs some
-    that moved in this rerun, and all of these to agree.
+    Different bytes are within tolerance only under three conditions. This machine rounds differently; the
+    output is not data, and its stage rounds or had moved inputs; its numbers agree. For an output without
+    numbers, some numbers must have moved in this rerun, and all of these must agree.
     """
     alike = same_format and rounds_alike(outputs)
     moved = [out for out in outputs if out.recorded != out.new and (out.old_numbers or out.new_numbers)]
@@ -167,7 +167,7 @@ def judge(
 
 
 def claims(lock: Mapping[str, Stage], stages: Mapping[str, Declared], held: Collection[str]) -> list[Finding]:
-    """Where dvc.lock is not of dvc.yaml, or says of one file two things. `held`: paths in git."""
+    """Where dvc.lock differs from dvc.yaml or contradicts itself about a file. `held`: paths in git."""
     found = []
     for name, declared in stages.items():
         if name not in lock:
@@ -196,8 +196,8 @@ def claims(lock: Mapping[str, Stage], stages: Mapping[str, Declared], held: Coll
 def inputs(
     old: Mapping[str, Stage], new: Mapping[str, Stage], moved: Collection[str]
 ) -> tuple[list[Finding], set[str]]:
-    """Deps that the rerun found other than recorded though no output in them `moved`; and the stages all of
-    whose deps are as recorded."""
+    """Deps that differ from the record in the rerun though no output in them `moved`, and the stages whose
+    deps are all as recorded."""
     found, same = [], set()
     for name, stage in new.items():
         recorded = {dep.path: dep.md5 for dep in old[name].deps} if name in old else {}
@@ -211,7 +211,7 @@ def inputs(
 
 
 def outputs_of(chosen: Sequence[str], old: Side, new: Side) -> list[Output]:
-    """Every out of the chosen stages as the lock of each side has it, without a verdict."""
+    """Every out of the chosen stages, from the locks of both sides, without a verdict."""
     found = []
     locks = lock_of(old), lock_of(new)
     for name in chosen:
@@ -227,7 +227,7 @@ def outputs_of(chosen: Sequence[str], old: Side, new: Side) -> list[Output]:
 def conclusion(
     outputs: Sequence[Output], findings: Collection[Finding], tolerance: float, *, found: Formats
 ) -> tuple[str, str]:
-    """The verdict on the study, and by which rule differences were judged."""
+    """The verdict on the study, and the rule by which differences were judged."""
     changed = sum(out.verdict == CHANGED for out in outputs)
     within = sum(out.verdict == WITHIN for out in outputs)
     verdict = "Reproduced: every output is identical."
@@ -235,7 +235,7 @@ def conclusion(
         verdict = f"Not as claimed: {changed} outputs changed, {len(findings)} findings."
     elif within:
         verdict = f"Reproduced within a tolerance of {tolerance:g}: {within} outputs differ in rounding."
-    digits = "what holds the digits of all arithmetic (trained weights, probabilities, heat maps)"
+    digits = "output with the digits of all arithmetic (trained weights, probabilities, heat maps)"
     if not changed + within:
         rule = ""
     elif found.differ:
@@ -244,25 +244,25 @@ def conclusion(
             f"{', '.join(found.recorded)} (train.precision): differences up to {tolerance:g} may be rounding."
         )
     elif rounds_alike(outputs):
-        rule = f"Of {digits} something came out identical: this machine rounds as the one that made "
+        rule = f"At least one {digits} is identical: this machine rounds as the one that made "
         rule += "dvc.lock, and no difference is allowed."
     else:
-        rule = f"Nothing of {digits} came out identical, so differences up to {tolerance:g} may be rounding."
+        rule = f"No {digits} is identical, so differences up to {tolerance:g} may be rounding."
     return verdict, rule
 
 
 def verify(root: Path, commit: str, target: str, *, changes: list[str], folder: Path) -> dict[str, Any]:
-    """The certificate of the commit, from a rerun in the clone at `folder`; `changes`: params set otherwise.
+    """The certificate of the commit, from a rerun in the clone at `folder`; `changes`: params to override.
 
     Raises:
-        CannotVerifyError: it cannot be run again, or a stage failed. CommittedError, ParamsError,
+        CannotVerifyError: the commit cannot be rerun, or a stage failed. CommittedError, ParamsError,
         DvcException: a file of the commit cannot be read.
     """
     claimed = Side(root, commit)
     recorded = lock_of(claimed)
     tolerance = params_file.read(folder / "params.yaml", {"verify": VerifyParams})["verify"].tolerance
     stages = rerun.declared_stages(folder)
-    # What DVC leaves in the lock of a run that was deleted claims nothing any more.
+    # Entries that DVC leaves in the lock for a deleted run claim nothing any more.
     lock = {name: stage for name, stage in recorded.items() if name in stages}
     chosen = [name for name in stages if not target or target in (name, name.partition("@")[0])]
     if not chosen:
@@ -318,8 +318,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("target", nargs="?", default="", help="a stage; without it all")
-    parser.add_argument("--commit", default="HEAD", help="what to check")
+    parser.add_argument("target", nargs="?", default="", help="stage to rerun (default: all)")
+    parser.add_argument("--commit", default="HEAD", help="commit to check")
     parser.add_argument("--certificate-folder", type=Path, default=Path(CERTIFICATES))
     parser.add_argument(
         "-S",
@@ -327,7 +327,7 @@ def main() -> int:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="run with another value, e.g. train.threads=1 on busy cores",
+        help="override a param, e.g. train.threads=1 on busy cores",
     )
     arguments = parser.parse_args()
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: end the stages, remove the clone

@@ -1,1 +1,1 @@
-"""A trained network for use: predictions, a page, exports."""
+"""A trained network in use: predictions, a demo page, exports."""

@@ -2,10 +2,11 @@
 
 Usage: python -m tools.serve.demo [--model models/best_resnet50.pth] [--port 7860]
 
-Each face of a picture, largest first: the three most probable classes, the face beside its heat map, whether
-it was cut out and why not; below, the model card. The page answers this computer only (127.0.0.1), asks no
-other host for anything, and keeps nothing: pictures lie in a private temporary folder, which is cleared after
-minutes and goes with the program (Ctrl-C, SIGTERM). Exit status 2: it cannot be shown.
+Shows each face of a picture, largest first: the three most probable classes, the face beside its heat map,
+whether it was cut out, and if not, why. Below stands the model card. The page answers this computer only
+(127.0.0.1), asks no other host for anything, and keeps nothing. Pictures lie in a private temporary folder,
+which is cleared after minutes and removed with the program (Ctrl-C, SIGTERM). Exit status 2: the page cannot
+be shown.
 """
 
 import argparse
@@ -31,17 +32,17 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 LARGEST: Final = "10mb"
-"""Of a picture's file."""
+"""Largest size of a picture's file."""
 KEPT: Final = (60, 300)
-"""How often pictures are cleared away, and from which age on, in seconds."""
+"""Seconds between clearings of pictures, and the age from which they are cleared, in seconds."""
 SILENT: Final = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "ORT_DISABLE_TELEMETRY": "1",
 }
-"""Environment in which libraries report nothing to their makers; they read it when they are imported."""
+"""Environment variables that stop libraries from reporting to their makers; read at import."""
 CSS: Final = ".overlay :has(img), .overlay img { width: 100% !important; object-fit: contain !important }"
-"""The network's pictures are small: as wide as the page has room."""
+"""Style that widens the network's small pictures to the page."""
 NOTE: Final = """\
 # What a network sees in a face
 
@@ -54,11 +55,11 @@ WHY: Final = {
     "a crop already": "The whole picture was taken: it is small, or one face fills it already.",
     "no face found": "The whole picture was taken: no face was found in it, so the answer means little.",
 }
-"""What was done with a picture out of which no face was cut."""
+"""What was done with a picture from which no face was cut, by `how`."""
 
 
 def done(one: dict[str, Any]) -> str:
-    """What was done, for a person; `one` is a record of tools.serve.predict."""
+    """What was done with the picture, for a person; `one` is a record of tools.serve.predict."""
     if one["how"] != "face":
         return WHY[one["how"]]
     left, top, right, bottom = one["box"]
@@ -69,7 +70,7 @@ def done(one: dict[str, Any]) -> str:
 
 
 def page(predictor: Predictor, card: str) -> "Blocks":
-    """The page; `card` is Markdown. `predictor` makes maps."""
+    """The page. `card`: Markdown. `predictor`: one that makes maps."""
     import gradio as gr  # not at the top: `main` sets its environment first
 
     def show(found: Prediction) -> None:
@@ -82,7 +83,7 @@ def page(predictor: Predictor, card: str) -> "Blocks":
 
     with gr.Blocks(title="Compound emotions", analytics_enabled=False, delete_cache=KEPT) as blocks:
         gr.Markdown(NOTE)
-        # Not gr.Image: that would decode the file itself, before emotions.data.images has looked at it.
+        # Not gr.Image: it would decode the file before emotions.data.images has inspected it.
         given = gr.File(label="JPEG or PNG, 10 MB at most", file_types=sorted(predict.SUFFIXES), height=160)
 
         @gr.render(inputs=given, concurrency_limit=1)
@@ -99,10 +100,10 @@ def page(predictor: Predictor, card: str) -> "Blocks":
 
 
 def serve(blocks: "Blocks", port: int) -> NoReturn:
-    """Shows the page until a signal ends the program.
+    """Show the page until a signal ends the program.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port is not available.
     """
     import gradio as gr
 
@@ -125,7 +126,7 @@ def serve(blocks: "Blocks", port: int) -> NoReturn:
             prevent_thread_lock=True,
         )
         print(f"http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-        while True:  # not signal.pause(): that sleeps on where another thread got the signal
+        while True:  # not signal.pause(): it sleeps on if another thread gets the signal
             time.sleep(0.5)
     finally:
         blocks.close(verbose=False)

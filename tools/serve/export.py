@@ -4,8 +4,8 @@ Usage: python -m tools.serve.export [--model models/best_resnet50.pth] [--out ex
 
 Writes OUT/model.safetensors (torchvision's names; classes and preprocessing in its metadata), OUT/model.onnx
 (input `images`, float [N, 3, S, S], normalised; output `logits` [N, C]; N is free) and OUT/README.md, the
-card: intended use, data, metrics with intervals, limits, licence. Both are read back and asked about random
-images: the greatest difference from the network is printed, and more than TOLERANCE is an error.
+card: intended use, data, metrics with intervals, limits, licence. Reads both files back, runs them on random
+images and prints their greatest difference from the network; more than TOLERANCE is an error.
 """
 
 import argparse
@@ -32,24 +32,24 @@ from emotions.taxonomy import display
 from tools.serve.predictor import Predictor
 
 TOLERANCE: Final = 1e-3
-"""Greatest difference of logits, as a fraction of the largest: other kernels add in another order."""
+"""Greatest allowed difference of logits, as a fraction of the largest: other kernels sum in another order."""
 IMAGES: Final = 8
-"""Random images that are asked about."""
+"""Number of random images for the comparison."""
 
 
 class ExportError(RuntimeError):
-    """What was exported does not answer as the network does."""
+    """The exported files do not answer as the network does."""
 
 
 def to_safetensors(path: Path, model: ResNet, usage: Mapping[str, Any]) -> None:
-    """Weights under torchvision's names, with `usage` as JSON in the metadata."""
+    """Write the weights under torchvision's names, with `usage` as JSON in the metadata."""
     state = resnet.snapshot(model)
     with outs.new_file(path) as temporary:
         temporary.write_bytes(save(state, {key: json.dumps(value) for key, value in usage.items()}))
 
 
 def to_onnx(path: Path, model: ResNet, usage: Mapping[str, Any]) -> None:
-    """The network as a graph, with `usage` as JSON in its metadata."""
+    """Write the network as a graph, with `usage` as JSON in its metadata."""
     size = int(usage["preprocessing"]["image_size"])
     with warnings.catch_warnings(), outs.new_file(path) as temporary:
         warnings.simplefilter("ignore")
@@ -77,7 +77,7 @@ def plain(model: ResNet) -> ResNet:
 
 
 def differences(folder: Path, model: ResNet, size: int) -> dict[str, float]:
-    """Greatest difference of logits from the network's, by file, on IMAGES random images, as a fraction of
+    """Greatest difference of each file's logits from the network's on IMAGES random images, as a fraction of
     the largest logit."""
     images = torch.randn(IMAGES, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def differences(folder: Path, model: ResNet, size: int) -> dict[str, float]:
             alone = torchvision.models.resnet50(num_classes=expected.shape[1]).eval()
             alone.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
         read = alone(images).numpy()
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read by the import: else it reports to its makers
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; else it reports to its makers
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
@@ -103,8 +103,8 @@ def card(
     """The model card as Markdown.
 
     Args:
-        metrics, data: metrics/runs/<run>.json and metrics/data.json where they are of these weights' data,
-        else None.
+        metrics, data: metrics/runs/<run>.json and metrics/data.json where they belong to these weights, else
+        None.
     """
     usage = weights["preprocessing"]
     lines = ["# ResNet-50 for compound emotions", ""]
@@ -199,7 +199,7 @@ def card(
 
 
 def of_these_weights(weights: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The metrics and the data's description in the repository, where they are of these weights."""
+    """Metrics and data description in the repository, each None unless it belongs to these weights."""
     found = []
     for path in (Path(f"metrics/runs/{weights.get('run')}.json"), Path("metrics/data.json")):
         found.append(json.loads(path.read_text()) if path.exists() else None)
@@ -229,7 +229,7 @@ def main() -> int:
         to_onnx(arguments.out / "model.onnx", predictor.model, usage)
         found = differences(arguments.out, predictor.model, predictor.image_size)
         for name, difference in found.items():
-            print(f"{arguments.out / name}: logits differ by {difference:.1e} of the largest at most")
+            print(f"{arguments.out / name}: logits differ by at most {difference:.1e} of the largest")
         if max(found.values()) > TOLERANCE:
             raise ExportError(f"more than {TOLERANCE:g} of the largest: do not use these files")
         outs.write_text(arguments.out / "README.md", card(weights, *of_these_weights(weights)))

@@ -1,12 +1,12 @@
-"""Which compound emotions a trained network sees in pictures.
+"""Predict the compound emotions that a trained network sees in pictures.
 
 Usage: python -m tools.serve.predict PATH... [--model models/best_resnet50.pth] [--explain DIR] [--json|--csv]
 
-PATH: JPEG and PNG files, folders of them, or `-`: a list on standard input, one path a line. Faces are cut
-out of photographs (`--crop`); each line says what was done. One line a face on standard output, as soon as it
-is known: the three most probable classes. `--json`: an object a line; `--csv`: with a header. `--explain`:
-each face beside its heat map, with these classes, as PNG. Pictures that cannot be used are listed at the end;
-exit status 1 then, 2 where nothing could be asked.
+PATH: JPEG and PNG files, folders of them, or `-` for a list on standard input, one path a line. Faces are cut
+out of photographs (`--crop`). Each face gives one line on standard output as soon as it is known, with the
+three most probable classes and what was cut out. `--json`: an object a line; `--csv`: with a header.
+`--explain`: PNGs of each face beside its heat map, with these classes. Pictures that cannot be used are
+listed at the end. Exit status: 1 if there are any, 2 if no picture could be used.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COLUMNS: Final = (
 
 
 def pictures(paths: Sequence[str]) -> Iterator[Path]:
-    """The files that the arguments name: folders' JPEGs and PNGs by name, subfolders included."""
+    """Files that the arguments name; a folder stands for its JPEGs and PNGs by name, subfolders included."""
     for path in paths:
         if path == "-":
             yield from pictures([line.rstrip("\n") for line in sys.stdin if line.strip()])
@@ -72,14 +72,14 @@ def row(one: dict[str, Any]) -> list[Any]:
 
 
 def line(one: dict[str, Any]) -> str:
-    """A record for a person."""
+    """A record as a line for a person."""
     answers = ", ".join(f"{display(t['class'])} {100 * t['probability']:.0f}%" for t in one["top"])
     what = f"face {one['face']} of {one['of']}" if one["how"] == "face" else f"whole picture, {one['how']}"
     return f"{one['image']} ({what}): {answers}"
 
 
 def explained(found: Prediction, one: dict[str, Any]) -> bytes:
-    """The face, the face under the heat map of the first answer, and the answers of its record (PNG)."""
+    """PNG of the face, the face under the heat map of its first answer, and the answers of its record."""
     figure = Figure(figsize=(6.8, 3.7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(found.overlay())
@@ -96,7 +96,7 @@ def explained(found: Prediction, one: dict[str, Any]) -> bytes:
 
 
 def overlay_name(found: Prediction) -> str:
-    """A file name of its own for each face, in one folder: `photos__trip__one.jpg-2.png`."""
+    """A unique file name for each face in one folder: `photos__trip__one.jpg-2.png`."""
     parts = [p for p in Path(found.face.path).parts if p not in ("/", "..", ".")]
     return f"{'__'.join(parts)}-{found.face.number}.png"
 
@@ -111,9 +111,9 @@ def main() -> int:
         "--crop",
         choices=("auto", "always", "never"),
         default="auto",
-        help="cut faces out: of photographs, not of crops (auto); of all; of none",
+        help="cut faces out of photographs, not of crops (auto), of all pictures, or of none",
     )
-    parser.add_argument("--explain", type=Path, metavar="DIR", help="where heat maps go")
+    parser.add_argument("--explain", type=Path, metavar="DIR", help="folder for heat maps")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     form.add_argument("--csv", action="store_true")
@@ -149,14 +149,14 @@ def main() -> int:
                 outs.write_bytes(arguments.explain / overlay_name(found), explained(found, one))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read has read enough
+    except BrokenPipeError:  # the reader has closed the pipe
         sys.stderr.close()
         return 0
     for failure in failures:
         print(f"not used: {failure.why}", file=sys.stderr)
     if not asked:
         print(
-            "predict: no picture could be used; PATH: JPEG or PNG files, or folders of them", file=sys.stderr
+            "predict: no picture could be used; give JPEG or PNG files, or folders of them", file=sys.stderr
         )
         return 2
     return 1 if failures else 0

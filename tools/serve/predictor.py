@@ -1,4 +1,4 @@
-"""From any pictures to probabilities: find the faces, bring them to what a network was trained on, ask it."""
+"""Predict probabilities for any pictures: find the faces, bring them to the network's input, ask it."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -29,26 +29,26 @@ from emotions.runtime.parallel import cores, in_order
 
 Crop = Literal["auto", "always", "never"]
 How = Literal["a crop already", "no face found", "as asked", "face"]
-"""Why the whole picture was taken, or that a face was cut out of it."""
+"""Reason why the whole picture was taken, or `face` if a face was cut out."""
 
 SMALL: Final = 160
-"""Pixels of the shorter side under which a picture is taken for a crop: faces are found from 80 px on."""
+"""Shorter side, in pixels, below which a picture counts as a crop: faces are found from 80 px on."""
 LOOKED_AT: Final = 1024
-"""Longer side, in pixels, at which faces are looked for in larger pictures."""
+"""Longer side, in pixels, to which larger pictures are reduced for face detection."""
 FILLS: Final = 0.5
-"""A picture is a crop where its one face is at least so much of the shorter side."""
+"""Least share of the shorter side that the only face of a crop takes."""
 MARGIN: Final = 0.25
-"""Of a face's side, that its crop has around it: the detector's square cuts brows and chin."""
+"""Crop margin, as a fraction of the face's side: the detector's square cuts brows and chin."""
 STORED: Final = 224
-"""Pixels of the pictures in the study's dataset, from which they are brought to the network's size."""
+"""Side, in pixels, of the study's stored images, which are then resized to the network's size."""
 
 
 @dataclass(frozen=True)
 class Face:
     """A square that the network is asked about.
 
-    `path`: the picture. `number`, `of`: from 1, by size, largest first. `box`: left, top, right, bottom in
-    the upright picture, pixels. `how`: whether it was cut out, and why not.
+    `path`: the picture. `number`: from 1, largest face first, out of `of`. `box`: left, top, right, bottom in
+    the upright picture, in pixels. `how`: whether it was cut out, and if not, why.
     """
 
     path: str
@@ -95,24 +95,24 @@ class Failure:
 
 
 def maps_of(params: Path) -> MapParams:
-    """How the study of a params.yaml makes its maps.
+    """Read how the study of a params.yaml makes its maps.
 
     Raises:
-        ParamsError: the file is not there, or its group `gradcam` is not valid.
+        ParamsError: the file is missing, or its group `gradcam` is not valid.
     """
     return params_file.read(params, {"gradcam": MapParams})["gradcam"]
 
 
 class Predictor:
-    """A trained network, ready to be asked.
+    """A trained network, ready to predict.
 
     Args:
-        path: weights as this project writes them. crop: whether faces are cut out of photographs. maps: how
-            the map of each answer is made; None: without maps.
+        path: weights as this project writes them. crop: whether faces are cut out of photographs. maps:
+            settings of the answers' maps; None: no maps.
 
     Raises:
-        WeightsError: no such weights.
-        AttentionError: no layer has a grid as fine as `maps` asks for, at the size of these weights.
+        WeightsError: not weights of this project.
+        AttentionError: at these weights' image size, no layer has a grid as fine as `maps` asks for.
     """
 
     def __init__(
@@ -183,10 +183,10 @@ class Predictor:
 
 
 def cut(picture: Image.Image, path: str, crop: Crop, *, size: int) -> Iterator[Face]:
-    """The faces of a picture as squares of `size` pixels, or the whole of it.
+    """The faces of a picture as squares of `size` pixels, or the whole picture.
 
-    `auto`: a picture whose one face fills it, or a small one, is a crop already and taken whole, as the
-    study takes its images; where no face is found the whole is taken, too.
+    `auto`: a small picture, or one filled by a single face, is a crop already and taken whole, as the study
+    takes its images. Where no face is found the whole is taken, too.
     """
     width, height = picture.size
     boxes: list[tuple[int, int, int, int]] = []
@@ -202,7 +202,7 @@ def cut(picture: Image.Image, path: str, crop: Crop, *, size: int) -> Iterator[F
         yield Face(path, 1, 1, (0, 0, width, height), how, squared(picture, size))
         return
     for number, box in enumerate(boxes, 1):
-        # Beyond the picture's edge lies its edge: black there would be a shape of its own.
+        # Edge pixels are repeated beyond the picture: a black border would be a shape of its own.
         left, top, right, bottom = box
         inside = np.asarray(picture)[
             np.clip(np.arange(top, bottom), 0, height - 1)[:, None],
@@ -212,7 +212,7 @@ def cut(picture: Image.Image, path: str, crop: Crop, *, size: int) -> Iterator[F
 
 
 def squared(picture: Image.Image, size: int) -> np.ndarray:
-    """The picture as the study's stages bring it to the network: uint8 [size, size, 3]."""
+    """Resize a picture as the study's stages do for the network: uint8 [size, size, 3]."""
     for side in dict.fromkeys((STORED, size)):
         if picture.size != (side, side):
             picture = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
@@ -224,10 +224,10 @@ _own = threading.local()
 
 def find(picture: Image.Image) -> list[tuple[int, int, int, int]]:
     """Squares around the faces in an RGB picture, MARGIN included, largest first; they may reach beyond its
-    edges. By dlib's detector (Dalal and Triggs 2005; King 2015), which finds upright faces seen from the
-    front, from about 80 pixels on at a longer side of LOOKED_AT."""
+    edges. dlib's detector (Dalal and Triggs 2005; King 2015) finds upright frontal faces of at least about 80
+    pixels, in a picture whose longer side is at most LOOKED_AT."""
     detector = getattr(_own, "detector", None)
-    if detector is None:  # it is not safe for several threads
+    if detector is None:  # dlib detectors are not thread-safe
         detector = _own.detector = dlib.get_frontal_face_detector()
     scale = min(1.0, LOOKED_AT / max(picture.size))
     small = picture if scale == 1 else picture.resize([max(1, round(x * scale)) for x in picture.size])

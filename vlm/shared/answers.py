@@ -1,4 +1,4 @@
-"""Answers on disk: each is written as soon as it is given, so that no run asks twice."""
+"""Answers on disk, each written as soon as it is given, so that no question is asked twice."""
 
 import json
 import os
@@ -21,12 +21,12 @@ class AnswersError(ValueError):
 class Answers:
     """The answers of one model with one decoding, by the key of the conversation.
 
-    A file of JSON lines, the first of which says what they are answers of. One process writes at a time; what
-    a killed one left half-written is cut off.
+    They lie in a file of JSON lines; the first line names model and decoding. One process writes at a time; a
+    line that a killed process left half-written is cut off.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:
-        """`of`: what the answers depend on beside the conversation; it names the file."""
+        """`of`: what the answers depend on besides the conversation; its hash names the file."""
         self._header = {"version": VERSION, **of}
         text = json.dumps(self._header, sort_keys=True, ensure_ascii=False)
         self.path = folder / f"{sha256(text.encode()).hexdigest()[:24]}.jsonl"
@@ -59,7 +59,7 @@ class Answers:
         return self._kept.get(key)
 
     def seconds(self, key: str) -> float:
-        """What a kept answer took."""
+        """Seconds that a kept answer took."""
         return self._seconds[key]
 
     def keep(self, key: str, reply: Reply, seconds: float, by: str) -> None:
@@ -93,5 +93,5 @@ class Answers:
                 self._seconds[name] = float(seconds)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise AnswersError(
-                    f"{self.path}, line {number}: no answer ({error}); delete the line, and it is asked again"
+                    f"{self.path}, line {number}: not an answer ({error}); delete the line to ask again"
                 ) from error

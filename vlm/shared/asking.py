@@ -1,4 +1,4 @@
-"""Asks a model about many images, keeps every answer, and goes on where an earlier run was cut off."""
+"""Ask a model about many images, keep every answer, and continue an interrupted run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from vlm.shared.backend import Backend, Decoding, Failure, ModelError, Reply
 from vlm.shared.conversation import Conversation, key
 
 MOST_FAILURES: Final = 20
-"""Questions without an answer in a row after which no more are asked: then it is not the images."""
+"""Unanswered questions in a row after which asking stops: the images are not the cause then."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Replies and failures by image. `seconds`: that the replies took when they were given, waiting together;
-    `asked`: how many of them were given now."""
+    """Replies and failures by image. `seconds`: total time of the replies when they were given, overlapping
+    waits counted once; `asked`: number of replies given now."""
 
     replies: dict[str, Reply]
     failures: dict[str, Failure]
@@ -35,10 +35,10 @@ def ask(
     folder: Path,
     title: str,
 ) -> Asked:
-    """The model's reply to each conversation, from `folder` where it was given before.
+    """The model's reply to each conversation, taken from `folder` where it was given before.
 
     Raises:
-        ModelError: the model is gone, or MOST_FAILURES questions in a row had no answer. What was answered is
+        ModelError: the model is gone, or MOST_FAILURES questions in a row had no answer. Given answers are
             kept.
     """
     settings = {"decoding": decoding.model_dump(), "choices": list(choices)}
@@ -69,7 +69,7 @@ def ask(
         except ModelError as error:
             have = sum(answers.get(k) is not None for k in keys.values())
             raise ModelError(
-                f"{error}; {have} of {len(keys)} answers are kept, and the same command goes on from there"
+                f"{error}; {have} of {len(keys)} answers are kept; run the same command to continue"
             ) from error
         finally:
             bar.close()

@@ -1,4 +1,4 @@
-"""What every backend does, whichever machine the model runs on."""
+"""Interface of every backend, whichever machine the model runs on."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from vlm.shared.conversation import Conversation
 
 
 class ModelError(Exception):
-    """A model that cannot be asked; the message names what is missing and the remedy."""
+    """Model that cannot be asked; the message names what is missing and the remedy."""
 
 
 class ModelParams(Group):
-    """`name`: on the hub, a folder, or what a server calls it. `revision`: the commit on the hub; null for a
-    folder, whose files are hashed. `precision`, `batch_size`: of the backend `transformers`."""
+    """`name`: on the hub, a folder, or a server's name for it. `revision`: commit on the hub; null for a
+    folder, whose files are hashed. `precision`, `batch_size`: for the backend `transformers` only."""
 
     backend: Literal["transformers", "server"]
     name: str = Field(min_length=1)
@@ -27,16 +27,16 @@ class ModelParams(Group):
 
 
 class Price(Group):
-    """Of a million tokens, in the currency of the bill."""
+    """Price of a million tokens, in the currency of the bill."""
 
     prompt: float = Field(ge=0)
     completion: float = Field(ge=0)
 
 
 class ServerParams(Group):
-    """`url`: up to and with `/v1`. `concurrency`: questions under way at once. `timeout`: seconds an attempt
-    may take; `attempts` a question has, further apart each time. `constraint`: how an answer is held to the
-    choices (`json_schema`: OpenAI, vLLM, Ollama; `choice`: vLLM; `none`)."""
+    """`url`: up to and with `/v1`. `concurrency`: simultaneous questions. `timeout`: seconds allowed for an
+    attempt. `attempts`: attempts a question, further apart each time. `constraint`: how answers are limited
+    to the choices (`json_schema`: OpenAI, vLLM, Ollama; `choice`: vLLM; `none`)."""
 
     url: str = Field(pattern=r"^https?://")
     concurrency: int = Field(ge=1, le=1024)
@@ -47,10 +47,10 @@ class ServerParams(Group):
 
 
 class Decoding(Group):
-    """How an answer comes about; always greedy.
+    """How an answer is decoded; always greedy.
 
     `answer`: `generate` a text, or the `log_probability` of each choice. `constrained`: the text can only be
-    one of the choices. `max_tokens`: after so many a text is cut off.
+    one of the choices. `max_tokens`: length at which a text is cut off.
     """
 
     answer: Literal["generate", "log_probability"]
@@ -72,7 +72,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """No answer, after all attempts; `reason` says what happened."""
+    """Missing answer after all attempts; `reason` says what happened."""
 
     reason: str
 
@@ -81,16 +81,16 @@ class Backend(Protocol):
     """A model that answers conversations."""
 
     identity: dict[str, str]
-    """What decides the answers beside the conversation and the decoding: model, revision, number format."""
+    """What decides the answers besides conversation and decoding: model, revision, number format."""
     versions: str
-    """Of the software that computes, as far as it is known."""
+    """Versions of the software that computes, as far as they are known."""
 
     def answer(
         self, conversations: Sequence[Conversation], choices: Sequence[str], decoding: Decoding
     ) -> Iterator[tuple[int, Reply | Failure]]:
-        """Each conversation's number and its reply, as soon as it is known, in any order.
+        """Yield each conversation's number and its reply as soon as it is known, in any order.
 
         Raises:
-            ModelError: no more answers are to be had.
+            ModelError: the model can give no more answers.
         """
         ...

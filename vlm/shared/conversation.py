@@ -1,4 +1,4 @@
-"""What a model is told and shown: prompt files, pictures, and the turns of a conversation."""
+"""Input of a model: prompt files, pictures, and the turns of a conversation."""
 
 import hashlib
 import json
@@ -13,16 +13,16 @@ from PIL import Image, ImageOps
 from emotions.data import images
 
 SEPARATOR: Final = "---"
-"""A line of its own between the parts of a prompt file."""
+"""Line that separates the parts of a prompt file."""
 
 
 class PromptError(ValueError):
-    """A prompt file that cannot be used; the message names it and the remedy."""
+    """Prompt file that cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An RGB image as it is shown. `sha256`: of its size and pixels."""
+    """An RGB image as the model is shown it. `sha256`: of its size and pixels."""
 
     image: Image.Image
     sha256: str
@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side says, in order: texts and pictures."""
+    """Texts and pictures of one speaker, in order."""
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Picture, ...]
@@ -66,15 +66,15 @@ def picture(content: bytes, name: str, side: int) -> Picture:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`instruction`: said once, as the system. `question`: said with each picture. `answer`: how an example
-    is answered, a template of `emotion` and `units`; empty where the file has none."""
+    """`instruction`: the system's turn, said once. `question`: said with each picture. `answer`: answer to an
+    example, a template of `emotion` and `units`; empty where the file has none."""
 
     instruction: str
     question: str
     answer: str
 
     def conversation(self, shown: Picture, examples: Sequence[tuple[Picture, str]] = ()) -> Conversation:
-        """The question about `shown`, after examples and their answers."""
+        """The question about the picture `shown`, after the examples and their answers."""
         turns = [Turn("system", (self.instruction,))]
         for example, answer in examples:
             turns += [Turn("user", (example, self.question)), Turn("assistant", (answer,))]
@@ -86,18 +86,18 @@ class Prompt:
 
 
 def read_prompt(path: Path, values: Mapping[str, Any]) -> Prompt:
-    """A prompt file: instruction, question and, for examples, the answer, with lines `---` between them.
+    """Read a prompt file: instruction, question and, for examples, the answer, separated by lines `---`.
 
     The first two are Jinja templates of `values`.
 
     Raises:
-        PromptError: not two or three parts, an empty part, a variable that there is not.
+        PromptError: not two or three parts, an empty part, or an unknown variable.
     """
     parts = [part.strip() for part in path.read_text(encoding="utf-8").split(f"\n{SEPARATOR}\n")]
     if len(parts) not in (2, 3) or not all(parts):
         raise PromptError(
             f"{path}: a prompt is an instruction, a question and, for examples, an answer, "
-            f"each set apart by a line {SEPARATOR}; here are {len(parts)} parts"
+            f"separated by lines {SEPARATOR}; it has {len(parts)} parts"
         )
     instruction, question = (_render(part, str(path), values) for part in parts[:2])
     return Prompt(instruction, question, parts[2] if len(parts) == 3 else "")

@@ -1,4 +1,4 @@
-"""Training images as examples in a prompt, none of which is, or nearly is, an image that is asked about."""
+"""Training images as examples in a prompt; none is, or is nearly, a held-out image."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -10,11 +10,11 @@ from emotions.random_streams import stream_seed
 from emotions.sources import leakage
 
 SPARE: Final = 8
-"""Candidates a wanted example: so many may be near-copies before a class runs out."""
+"""Candidates for each wanted example, since some may be near-copies of held-out images."""
 
 
 class ExamplesError(ValueError):
-    """No clean examples to be had; the message names the class and the remedy."""
+    """Too few clean examples; the message names the class and the remedy."""
 
 
 def choose(
@@ -25,13 +25,13 @@ def choose(
     seed: int,
     read: Callable[[Row], Image.Image],
 ) -> list[Row]:
-    """`shots` training images of each class, drawn from `seed`, in an order in which classes alternate.
+    """Choose `shots` training images of each class, drawn from `seed`, ordered so that classes alternate.
 
-    Left out are images of a person, or with the pixels, of an image of val or test, and near-copies of one
-    (`emotions.sources.leakage`), whatever `data.leakage` said when the data were made.
+    Images that share a person or pixels with a held-out image (val or test) are left out, and so are its
+    near-copies (`emotions.sources.leakage`), whatever `data.leakage` was when the data were made.
 
     Args:
-        rows: all of the dataset. read: the image of a row.
+        rows: all rows of the dataset. read: function that reads the image of a row.
 
     Raises:
         ExamplesError: a class has fewer clean ones among its first SPARE * `shots` candidates.
@@ -48,11 +48,11 @@ def choose(
         clean = [r for r in some if r.image not in unclean][:shots]
         if len(clean) < shots:
             raise ExamplesError(
-                f"shots: class {label} has {len(clean)} training images that show nothing of val and test, "
+                f"shots: class {label} has {len(clean)} training images unrelated to val and test, "
                 f"not {shots}; lower `shots`"
             )
         chosen += [(i, stream_seed(seed, "shots order", r.image), r) for i, r in enumerate(clean)]
-    # Blocks of one of each class, so that no class fills the end of the prompt.
+    # Blocks hold one image of each class, so that no class fills the end of the prompt.
     return [row for *_, row in sorted(chosen, key=lambda c: c[:2])]
 
 

@@ -1,4 +1,4 @@
-"""The model on this machine, with the library transformers."""
+"""Backend for a model on this machine, with the library transformers."""
 
 import contextlib
 import math
@@ -44,13 +44,13 @@ def folder_revision(folder: Path) -> str:
 
 def _no_number() -> ModelError:
     return ModelError(
-        "model.precision: the network's output is not a number, which in float16 is an overflow; take "
-        "bfloat16 or float32"
+        "model.precision: the network's output is not a number (in float16: an overflow); take bfloat16 or "
+        "float32"
     )
 
 
 class _Checked(LogitsProcessor):
-    """Passes scores on, unless they are no numbers: then the likeliest token would be any."""
+    """Pass scores on, unless one is not a number: then the likeliest token would be arbitrary."""
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         if torch.isnan(scores).any():
@@ -59,8 +59,8 @@ class _Checked(LogitsProcessor):
 
 
 class Local:
-    """A vision-language model of the hub or of a folder, loaded when the first question is asked. Weights are
-    read from safetensors alone, and no code that comes with a model is run."""
+    """A vision-language model from the hub or a folder, loaded when the first question is asked. Weights are
+    read only from safetensors, and code that comes with a model is never run."""
 
     def __init__(self, params: ModelParams, device: torch.device) -> None:
         """
@@ -78,7 +78,7 @@ class Local:
             revision = folder_revision(folder)
         elif params.revision is None:
             raise ModelError(
-                f"model.name: {params.name} is no folder here. If it is on the hub, pin its commit in "
+                f"model.name: {params.name} is not a folder here. If it is on the hub, pin its commit in "
                 "model.revision (40 hexadecimal digits): what `main` means changes"
             )
         else:
@@ -95,7 +95,7 @@ class Local:
 
     @cached_property
     def _folder(self) -> str:
-        """Where the model's files are; those of the hub are fetched where they are not there yet."""
+        """Folder of the model's files; missing files are fetched from the hub."""
         if self._params.revision is None:
             return self._params.name
         with self._loading():
@@ -136,10 +136,11 @@ class Local:
     def answer(
         self, conversations: Sequence[Conversation], choices: Sequence[str], decoding: Decoding
     ) -> Iterator[tuple[int, Reply | Failure]]:
-        """In batches, in order. One that does not fit in memory is a TrainingError that names the knob.
+        """Answer in batches, in order. A batch that does not fit in memory is a TrainingError that names the
+        knob.
 
         Raises:
-            ModelError: no such model here and none to be had, or files that are no such model.
+            ModelError: the model is neither here nor available, or its files are not such a model.
         """
         size = self._params.batch_size
         for begin in range(0, len(conversations), size):
@@ -166,7 +167,7 @@ class Local:
         ).to(self._device)
 
     def _choice_tokens(self, choices: Sequence[str]) -> list[list[int]]:
-        """Each choice as tokens, with the one that ends an answer: none is the beginning of another."""
+        """Each choice as tokens, with the end token, so that no choice is the beginning of another."""
         end = self._tokenizer.eos_token_id
         return [[*self._tokenizer(c, add_special_tokens=False)["input_ids"], end] for c in choices]
 
@@ -216,7 +217,7 @@ class Local:
         present = torch.tensor([[1] * len(s) + [0] * (longest - len(s)) for s in sequences], device=device)
         for name, more in (("input_ids", answers), ("attention_mask", present)):
             inputs[name] = torch.cat([inputs[name], more.to(inputs[name].dtype)], 1)
-        if "mm_token_type_ids" in inputs:  # of the answer: text
+        if "mm_token_type_ids" in inputs:  # the answer is text
             kinds = inputs["mm_token_type_ids"]
             inputs["mm_token_type_ids"] = torch.cat([kinds, torch.zeros_like(answers, dtype=kinds.dtype)], 1)
         logits = self._model(**inputs, logits_to_keep=longest + 1).logits[:, :-1].float()

@@ -1,4 +1,4 @@
-"""From the text of an answer to one class, or to none; and to the action units it names."""
+"""Read from an answer's text its class, if any, and the action units that it names."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from emotions.taxonomy import ACTION_UNITS, compound_of, display, unit_numbers
 from vlm.shared.backend import Reply
 
 OUTSIDE: Final = ("empty", "refused", "cut off", "no emotion", "one emotion", "several", "not a class")
-"""Why an answer is none of the classes."""
+"""Reasons why an answer is not one of the classes."""
 
 _WORDS: Final = {
     "happiness": ("happy", "happi", "joy", "delight", "cheer"),
@@ -19,7 +19,7 @@ _WORDS: Final = {
     "disgust": ("disgust", "revuls", "repuls"),
     "surprise": ("surpris", "astonish", "shock", "amaze"),
 }
-"""How words for an emotion begin. `unhappy` is sad, since a word is tried from its beginning."""
+"""Beginnings of words for each emotion. Words match from their start, so `unhappy` is sad."""
 _EMOTION: Final = re.compile(
     "|".join(rf"\b(?P<{emotion}>(?:{'|'.join(words)})\w*)" for emotion, words in _WORDS.items())
 )
@@ -31,7 +31,7 @@ _NOT: Final = re.compile(
 
 
 def read_class(reply: Reply, classes: Sequence[str]) -> tuple[int | None, str]:
-    """Number of the class that an answer names, and "", or None and the reason (see OUTSIDE).
+    """Number of the class that an answer names and "", or None and the reason (see OUTSIDE).
 
     What counts is what follows the last `Answer:`, or the text of a JSON object's last value, or else the
     whole text. There exactly two of the six basic emotions must be named, in any order and form: `surprised
@@ -79,12 +79,12 @@ def read_units(text: str) -> frozenset[int] | None:
 
 
 def coded_units(text: str) -> frozenset[int] | None:
-    """Action units of the manifest that a model is asked about, sides left out; None where they are not
+    """Action units of a manifest text that a model is asked about, without sides; None where they are not
     coded."""
     numbers = unit_numbers(text)
     return None if numbers is None else numbers & ACTION_UNITS.keys()
 
 
 def names(classes: Sequence[str]) -> list[str]:
-    """The classes as a model is told them."""
+    """Class names as the model is given them."""
     return [display(label) for label in classes]

@@ -1,4 +1,4 @@
-"""The second report: the rows of the vision-language model beside those of the study."""
+"""Report of the second pipeline: the vision-language model's rows beside those of the study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIGURE = "plots/confusion_matrices.png"
 class Results:
     """`runs`, `ways`: name -> title, model, `val` and `test` as `vlm.shared.scores.score` gives them; a way
     also has `prompt`, `examples`, `decoding`, tokens, `reasons` and `units`. `against`: way -> paired tests
-    with the run `best`. `limit`: images of each split, or None where all were asked about."""
+    with the run `best`. `limit`: images a split, or None for all."""
 
     source: str
     class_set: str
@@ -30,7 +30,7 @@ class Results:
 
 
 def summary(ways: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The flat metric: way -> name -> value, the model that answered among them."""
+    """Flat metrics: way -> name -> value, with the model that answered."""
     return {
         name: {
             "model": model_name(way["model"]),
@@ -42,7 +42,7 @@ def summary(ways: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def model_name(identity: Mapping[str, str]) -> str:
-    """A model and as much of its revision as tells it from others."""
+    """Model name and the first 12 characters of its revision."""
     return f"{identity['model']} @ {identity['revision'][:12]}"
 
 

@@ -1,4 +1,4 @@
-"""Scores of answers, which may be none of the classes; beside `metrics`, which has probabilities."""
+"""Scores of answers, which may lie outside the classes; `metrics` scores probabilities."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,12 +23,12 @@ def score(
 
     Args:
         labels: int [N], 0 to C - 1. answers: int [N], 0 to C; C stands for every answer outside. classes: C
-            names. replicates, draws: of `uncertainty.resample`.
+            names. replicates, draws: as for `intervals.resample`.
 
     Returns:
         `images`, `accuracy`, `macro_f1`, `balanced_accuracy`, `component_score`, `outside` (share of answers
         outside), `intervals` of these, `per_class` (precision, recall, f1, support), `confusion` (counts
-        [C, C + 1]; the last column are answers outside).
+        [C, C + 1]; the last column counts answers outside).
     """
     count, images = len(classes), len(labels)
     present = np.unique(labels)
@@ -81,17 +81,17 @@ def unit_scores(
     *,
     draws: np.random.Generator,
 ) -> dict[str, Any] | None:
-    """How well the action units that answers name are those that are coded; None where none are coded.
+    """Agreement of the action units that answers name with the coded ones; None where none are coded.
 
     Args:
         named: by image; None where the answer has no such line, which counts as naming none. coded: by image;
-            None where they are not known, and the image is left out.
+            None where they are unknown; such images are left out.
 
     Returns:
         `images`, `said` (share of answers with such a line), micro-averaged `precision` (None where no unit
-        is named) and `recall`; `chance_precision`, `chance_recall`: their means where each answer is held
-        against the units of another image, drawn `permutations` times: what the habits of the model and the
-        frequencies of the units give without looking.
+        is named) and `recall`; `chance_precision`, `chance_recall`: their means over `permutations` random
+        assignments of coded units to answers, the level that the model's habits and the units' frequencies
+        reach without looking.
     """
     known = [i for i, units in enumerate(coded) if units is not None]
     if not known:

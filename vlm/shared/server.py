@@ -1,4 +1,4 @@
-"""The model behind a server that speaks OpenAI's chat completions: vLLM, Ollama, `transformers serve`."""
+"""Backend for a server with OpenAI's chat completions: vLLM, Ollama, `transformers serve`."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ KEY = "OPENAI_API_KEY"
 
 
 class Server:
-    """A model that a server has loaded. Where it wants a key, that is in the environment: OPENAI_API_KEY."""
+    """A model that a server has loaded. Its key, if any, is read from the variable OPENAI_API_KEY."""
 
     def __init__(self, model: ModelParams, params: ServerParams) -> None:
         self._params, self._name = params, model.name
@@ -37,13 +37,13 @@ class Server:
         self.versions = f"openai {openai.__version__}"
 
     def _served(self) -> list[str] | None:
-        """What the server has; None where it does not tell."""
+        """Names of the server's models; None where it does not list them."""
         try:
             return sorted(m.id for m in self._client.models.list())
         except openai.NotFoundError:
             return None
         except openai.AuthenticationError as error:
-            raise ModelError(f"{self._params.url} wants a key: put it into the variable {KEY}") from error
+            raise ModelError(f"{self._params.url} needs a valid key: set the variable {KEY}") from error
         except openai.APIError as error:
             raise ModelError(
                 f"no server answers at {self._params.url} ({_short(error)}); start it or correct server.url"
@@ -52,11 +52,11 @@ class Server:
     def answer(
         self, conversations: Sequence[Conversation], choices: Sequence[str], decoding: Decoding
     ) -> Iterator[tuple[int, Reply | Failure]]:
-        """As they come in, several at once.
+        """Ask several questions at once and yield answers as they come in.
 
         Raises:
-            ModelError: no server there, or it does not have the model, or it is gone; log-probabilities,
-                which these servers do not give of a text.
+            ModelError: the server is missing, lacks the model or is gone; or log-probabilities are asked for,
+                which these servers do not give for a text.
         """
         if decoding.answer == "log_probability":
             raise ModelError(
@@ -66,7 +66,7 @@ class Server:
         served = self._served() if conversations else None
         if served is not None and self._name not in served:
             raise ModelError(
-                f"model.name: {self._params.url} has no {self._name}; it has {', '.join(served)}"
+                f"model.name: {self._params.url} has no {self._name}; name one of {', '.join(served)}"
             )
         extra = self._constraint(choices) if decoding.constrained else {}
         gone: ModelError | None = None
@@ -81,7 +81,7 @@ class Server:
                     reply = done.result()
                     if isinstance(reply, Failure) and gone is None:
                         gone = self._gone()
-                        if gone is not None:  # what is under way may come back still; nothing more is begun
+                        if gone is not None:  # running questions may still be answered; no new ones start
                             stop.set()
                     if gone is None or isinstance(reply, Reply):
                         yield asked[done], reply
@@ -114,7 +114,7 @@ class Server:
     def _ask(
         self, conversation: Conversation, extra: dict[str, Any], most: int, stop: threading.Event
     ) -> Reply | Failure:
-        """One question. What the client does not try again by itself is a body that is no answer."""
+        """Ask one question. Retry bodies that are not an answer, which the client itself does not retry."""
         reason = "not asked"
         for _ in range(self._params.attempts):
             if stop.is_set():
