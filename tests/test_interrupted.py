@@ -138,8 +138,8 @@ def serve(scratch: Path) -> None:
     """The warm process."""
     import stages.extract
     import stages.preprocess
-    from emotions import params_file
-    from emotions.runtime import command, console
+    from emotions import command, params_file
+    from emotions.runtime import console
 
     mains = {"extract": stages.extract, "preprocess": stages.preprocess}
     print("ready", flush=True)

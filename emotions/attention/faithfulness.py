@@ -62,8 +62,8 @@ def answers(model: ResNet, images: torch.Tensor, batch_size: int, *, device: tor
 
 
 def to_cells(heat: np.ndarray, grid: int) -> np.ndarray:
-    """Reduce maps to the cells of their layer, float [N, H, W] -> [N, grid, grid]. Interpolated values
-    between cells would only add agreement."""
+    """Average maps over the cells of their layer, float [N, H, W] -> [N, grid, grid]. The pixels between
+    cells are interpolated, and would raise any correlation of two maps."""
     return F.adaptive_avg_pool2d(torch.from_numpy(heat)[:, None], grid)[:, 0].numpy()
 
 

@@ -187,8 +187,9 @@ def accuracy_changes(right: Mapping[str, np.ndarray]) -> dict[str, Any]:
         right: name of the change, or `unchanged` -> whether each image is recognised, bool [N].
 
     Returns:
-        `accuracy` by name. `background`: result of `mcnemar` for each background change, changed less
-        unchanged. `covers`: area -> the same, its cover less the equal cover elsewhere. A loss is below 0.
+        `accuracy` by name. `background`: for each change named `background ...`, the result of `mcnemar`,
+        accuracy changed less unchanged. `covers`: for each area, accuracy with the area covered less that
+        with as many pixels covered elsewhere. A loss is below 0.
     """
     names: Sequence[str] = [name for name in right if name.startswith("background ")]
     return {

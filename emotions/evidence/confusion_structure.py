@@ -293,7 +293,7 @@ def unit_rates(rows: Iterable[tuple[str, str]], classes: Sequence[str]) -> np.nd
 def shared_units(units_by_class: np.ndarray) -> np.ndarray | None:
     """Cosine similarity of the classes' action units (`unit_rates`, float [C, U]), float [C, C] in [0, 1].
 
-    None where a class has no active unit, since a zero vector has no direction.
+    The result is None if any class has no active unit: a zero vector has no direction.
     """
     length = np.linalg.norm(units_by_class, axis=1, keepdims=True)
     if not length.all():

@@ -18,10 +18,13 @@ class WeightsError(ValueError):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a weight file: `{"state_dict": tensors, ...}` as this project writes it, or a bare state dict.
+    """Read a weight file, which holds `{"state_dict": tensors, ...}` or a bare state dict.
+
+    Returns:
+        The first form in both cases: a bare state dict comes as `{"state_dict": ...}`.
 
     Raises:
-        WeightsError: not a torch file, or one that holds more than tensors and plain values.
+        WeightsError: no such file, not a torch file, or one that holds more than tensors and plain values.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -288,7 +288,7 @@ def test_other_versions_than_the_studys_are_refused_by_name_before_anything_is_c
     (folder / "versions.txt").unlink()
     with pytest.raises(SystemExit):
         run_stage(monkeypatch)
-    assert "versions.txt is missing" in capsys.readouterr().err
+    assert "versions.txt, which lists the versions that decide numbers, is missing" in capsys.readouterr().err
 
 
 def test_the_study_s_versions_are_those_of_the_lock() -> None:

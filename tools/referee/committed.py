@@ -131,9 +131,12 @@ VERDICTS = TypeAdapter(dict[str, dict[str, Verdict]])
 
 @dataclass(frozen=True)
 class Results:
-    """Results recorded on one side. `knobs`: params by dotted key. `held`: DVC's hash of what git holds at
-    the paths in `lock`, empty for code that is gone. `verdicts`: on each run, by name; none in commits from
-    before the stage `report` wrote them. `images`: hashes that change with the images."""
+    """What one side of a comparison (a commit, or the working tree) has recorded.
+
+    `knobs`: params by dotted key. `lock`: stages of dvc.lock by name. `held`: path -> hash, as DVC computes
+    it, of the file or folder in git; an empty hash for code that is gone. `verdicts`: run -> verdict name ->
+    verdict; empty in commits before verdicts were recorded. `images`: hashes that change with the images.
+    """
 
     knobs: dict[str, Any]
     lock: dict[str, Stage]
