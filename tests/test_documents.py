@@ -29,7 +29,7 @@ def test_the_committed_report_shows_the_committed_metrics() -> None:
     rows = table_of((ROOT / "report/report.md").read_text(), "| Run | Trained |")[2:-1]
     assert len(rows) == len(summary)
     for row, (name, scores) in zip(rows, summary.items(), strict=True):
-        cells = [cell.strip(" *") for cell in row.split("|")[1:-1]]
+        cells = [cell.strip(" *").replace("\u2212", "-") for cell in row.split("|")[1:-1]]
         assert cells[0].startswith(f"{name}:")
         shown = [float(c) for c in cells[2:9]]
         names = ("train_accuracy", "val_accuracy", "gap", "last_epoch_gap", "test_accuracy")
