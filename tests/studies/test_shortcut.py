@@ -106,7 +106,7 @@ def ledger(rests_on: dict[str, Any]) -> dict[str, str]:
         attention={name: seen() for name in RUNS},
         faithfulness={name: {**scrutinised(name), "rests_on": rests_on} for name in RUNS},
     )
-    return {c.claim: c.verdict for c in claims(one) if c.claim in ("memorised", "background")}
+    return {c.entry.claim: c.verdict for c in claims(one) if c.entry.claim in ("memorised", "background")}
 
 
 def test_the_ledger_flips(found: dict[int, dict[str, Any]]) -> None:
