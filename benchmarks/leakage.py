@@ -6,7 +6,8 @@ The hashes are drawn so that unrelated faces are about as far apart as those of 
 average, with a long tail towards 0), with planted pairs 0 to 10 bits apart. The images are drawn, too;
 decoding is not measured. The search measured beside `leakage`'s, which is faiss's exhaustive one, is
 its multi-index hashing (Norouzi et al. 2012; three parts of 21 bits, two flips). FOLDER: an extracted data
-set (`data/extracted`), whose images are hashed and described; without it, noise is hashed.
+set (`data/extracted`), whose images are hashed and described, and 200 of whose held-out images are
+changed as augmentation changes them and searched for; without it, noise is hashed.
 """
 
 import functools
@@ -15,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import cv2
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from emotions.data import manifest
 from emotions.data.images import decode
@@ -129,7 +131,7 @@ def measure(number: int) -> float:
     if number == SIZES[0]:
         describe("drawn", bits)
     copies = plant(bits, splits)
-    hashes = list(zip(as_numbers(bits), as_numbers(bits ^ MIRROR), strict=True))
+    hashes = list(zip(as_numbers(bits), as_numbers(bits ^ MIRROR), as_numbers(bits), strict=True))
     rows = [row(n, split) for n, split in enumerate(splits)]
     pictures = {r.image: copies.get(n, n) for n, r in enumerate(rows)}
     pictures_drawn = {n: base_picture(n) for n in set(pictures.values())}
@@ -179,10 +181,71 @@ def hash_speed(folder: Path | None) -> None:
         describe(str(folder), np.unpackbits(packed, axis=1))
 
 
+def changed(
+    image: Image.Image, angle: float = 0, zoom: float = 1, shift: tuple[float, float] = (0, 0)
+) -> Image.Image:
+    """The image turned by degrees, zoomed and shifted by shares of its side, what is left empty black."""
+    width, height = image.size
+    place = np.asarray(cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, zoom), float)
+    place[:, 2] += np.array(shift) * (width, height)
+    return Image.fromarray(np.asarray(cv2.warpAffine(np.asarray(image), place, image.size), np.uint8))
+
+
+def either_way(rng: np.random.Generator, least: float, most: float) -> float:
+    return float(rng.choice([-1, 1]) * rng.uniform(least, most))
+
+
+AUGMENTATIONS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+    "darker": lambda i, _: i.point(lambda value: value * 0.6),
+    "mirrored": lambda i, _: ImageOps.mirror(i),
+    "upside down": lambda i, _: ImageOps.flip(i),
+    "quarter turn": lambda i, _: i.transpose(Image.Transpose.ROTATE_90),
+    "turned by 5 to 20 degrees": lambda i, rng: changed(i, either_way(rng, 5, 20)),
+    "zoomed by 0.83 to 1.2": lambda i, rng: changed(i, zoom=rng.uniform(0.83, 1.2)),
+    "shifted by up to 10 %, both ways": lambda i, rng: changed(
+        i, shift=(either_way(rng, 0, 0.1), either_way(rng, 0, 0.1))
+    ),
+    "turned and zoomed": lambda i, rng: changed(i, either_way(rng, 5, 20), rng.uniform(0.83, 1.2)),
+    "turned, zoomed and shifted": lambda i, rng: changed(
+        i,
+        either_way(rng, 5, 20),
+        rng.uniform(0.83, 1.2),
+        (either_way(rng, 0, 0.1), either_way(rng, 0, 0.1)),
+    ),
+}
+
+
+def augmented(folder: Path) -> None:
+    """Print how many changed copies, put into train, are found, and how many pairs of others."""
+    rows = manifest.read((folder / "manifest.csv").read_text(encoding="utf-8"))
+    order = numpy_stream(0, "benchmark", "held out").permutation(len(rows))
+    held_out = [rows[i] for i in order if rows[i].split != "train"][:200]
+    originals = [decode((folder / r.image).read_bytes(), r.image).image for r in held_out]
+    print(f"| {folder}: {len(held_out)} copies in train | found | pairs of different images |\n|---|--:|--:|")
+    for kind, change in AUGMENTATIONS.items():
+        rng = numpy_stream(0, "benchmark", kind)
+        copies = [change(image, rng) for image in originals]
+        copied = [
+            replace(r, image=f"{r.image}-copy", split="train", pixels=f"{r.pixels}-copy") for r in held_out
+        ]
+        images = dict(zip([r.image for r in held_out + copied], originals + copies, strict=True))
+        pairs = leakage.near_copies(
+            held_out + copied,
+            [perceptual_hash(image) for image in images.values()],
+            lambda r, images=images: leakage.grey(images[r.image]),  # type: ignore[misc]
+        )
+        across = [p for p in pairs if "train" in (p.kept.split, p.other.split)]
+        right = sum(p.kept.source_id == p.other.source_id for p in across)
+        print(f"| {kind} | {right / len(held_out):.0%} | {len(pairs) - right} |", flush=True)
+
+
 def main() -> None:
     if len(sys.argv) > 2 or any(a.startswith("-") for a in sys.argv[1:]):
         sys.exit(__doc__)
-    hash_speed(Path(sys.argv[1]) if sys.argv[1:] else None)
+    folder = Path(sys.argv[1]) if sys.argv[1:] else None
+    hash_speed(folder)
+    if folder:
+        augmented(folder)
     seconds = [measure(number) for number in SIZES]
     print(
         f"from {SIZES[0]:,} to {SIZES[-1]:,} images, {SIZES[-1] / SIZES[0]:.0f} times as many: "

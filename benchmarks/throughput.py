@@ -516,7 +516,7 @@ def main() -> None:
         if asked("profile"):
             profile_gpu(s, arguments.rounds) if device.type == "cuda" else profile_cpu(s)
     if asked("first-step"):
-        print("\n| from `dvc repro train@run1` to the first step | seconds |\n|---|--:|")
+        print("\n| from `dvc repro train@run1-0` to the first step | seconds |\n|---|--:|")
         for title, seconds in others.first_step(arguments.rounds).items():
             print(f"| {title} | {span(seconds)} |")
 

@@ -241,7 +241,7 @@ SPANS = {
 
 
 def first_step(rounds: int) -> dict[str, list[float]]:
-    """Seconds from `dvc repro train@run1` to the end of the first step, all of them and in parts.
+    """Seconds from `dvc repro train@run1-0` to the end of the first step, all of them and in parts.
 
     In a copy of the repository with a study of a few images, where all before that stage is up to date.
     """
@@ -266,7 +266,7 @@ def first_step(rounds: int) -> dict[str, list[float]]:
             environment = {"MARKS": str(marks), "PYTHONPATH": str(Path(place) / "hook")}
             begun = time.monotonic()
             with mock.patch.dict(os.environ, environment):
-                study.dvc("repro", "train@run1")
+                study.dvc("repro", "train@run1-0")
             found = [line.split() for line in marks.read_text().splitlines()]
             before = begun
             for what, title in SPANS.items():

@@ -4,6 +4,8 @@ Usage: python -m stages.extract
 """
 
 import logging
+import os
+import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from emotions.data.images import decode
 from emotions.data.manifest import Row
 from emotions.runtime import console, outs
 from emotions.runtime.parallel import cores, in_order
-from emotions.sources import SOURCES, DataParams, Source, audit, contact_sheet, leakage
+from emotions.sources import SOURCES, DataParams, Source, audit, contact_sheet, leakage, source_of
 from emotions.sources.audit import Dropped, Picture
 from emotions.sources.leakage import Pair
 from emotions.sources.sample import Sample, SourceError
@@ -32,19 +34,71 @@ OUT = Path("data/extracted")
 COUNTS = Path("metrics/data.json")
 SHEET = Path("plots/contact_sheet.jpg")
 
+LOOKS_AUGMENTED = 0.25
+"""Share of held-out images with several near-copies in train from which `extract` warns; FER+ has 0.06."""
+
 log = logging.getLogger("emotions.stages.extract")
 
 
+def refuse_linked_folders(folder: Path) -> None:
+    """Raises:
+    SourceError: a link to a folder inside `folder`. DVC follows links to files, and `folder` itself."""
+    for base, folders, _ in os.walk(folder):
+        for name in folders:
+            if (path := Path(base, name)).is_symlink():
+                raise SourceError(
+                    f"{path}: a link to a folder, behind which DVC sees no change; put the folder itself "
+                    f"there, or make {folder} the link"
+                )
+
+
 def refuse_tracked(source: Source, folder: Path) -> None:
-    """Raise SourceError where git tracks raw files of a source that may not be passed on."""
+    """Make sure that git tracks no raw files of a source that may not be passed on, here or behind links.
+
+    Raises:
+        SourceError: it tracks some, or cannot be asked although there is a repository.
+    """
     if source.pictures_in_git and source.label_lists_in_git:
         return
-    listed = subprocess.run(["git", "ls-files", "--", folder], capture_output=True, text=True, check=False)
-    if listed.stdout:
-        raise SourceError(
-            f"{folder}: git tracks files that may not be passed on, such as {listed.stdout.splitlines()[0]}; "
-            f"git rm -r --cached {folder}, and take them out of commits not yet pushed"
+    here = Path.cwd()
+    if "GIT_DIR" not in os.environ and not any((above / ".git").exists() for above in (here, *here.parents)):
+        log.warning(
+            f"no git repository here, so that none could be asked about {folder}; its files may not be "
+            "passed on: keep them out of any repository"
         )
+        return
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z", "--", ":/"], capture_output=True, check=False)
+        failed = os.fsdecode(listed.stderr).strip() or f"exit status {listed.returncode}"
+    except OSError as error:
+        listed, failed = None, str(error)
+    if listed is None or listed.returncode:
+        raise SourceError(
+            f"{folder}: git cannot say whether it tracks files that may not be passed on ({failed}); "
+            "make `git status` work here"
+        )
+    linked = (p for p in folder.rglob("*") if p.is_symlink())
+    places = {folder.absolute(), folder.resolve(), *(link.resolve() for link in linked)}
+    for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
+        path = Path(name).absolute()
+        real = path.parent.resolve() / path.name
+        if there := places & {path, *path.parents, real, *real.parents}:
+            place = folder if folder.absolute() in there else os.path.relpath(there.pop())
+            raise SourceError(
+                f"{folder}: git tracks files that may not be passed on, such as {name}; git rm -r --cached "
+                f"{shlex.quote(str(place))}, and take them out of commits not yet pushed"
+            )
+
+
+def looks_like(data: DataParams, folder: Path) -> str:
+    """The end of a message about a folder that the chosen source cannot use: whose files lie there."""
+    try:
+        found = source_of(folder, data.archive_limits)
+    except SourceError:
+        return ""  # the message has what is wrong there
+    if found in (None, data.source):
+        return ""
+    return f". These look like files of {found}: move them to {RAW / found} and set data.source={found}"
 
 
 def without_leaks(
@@ -73,8 +127,12 @@ def without_leaks(
 def main(values: dict[str, Any]) -> None:
     data: DataParams = values["data"]
     source, folder, classes = SOURCES[data.source], RAW / data.source, compound_classes(data.classes)
+    refuse_linked_folders(folder)
     refuse_tracked(source, folder)
-    total, samples = source.read(folder, data.classes, data.own(), data.archive_limits)
+    try:
+        total, samples = source.read(folder, data.classes, data.own(), data.archive_limits)
+    except SourceError as error:
+        raise SourceError(f"{error}{looks_like(data, folder)}") from error
 
     pictures: dict[str, Picture] = {}
     dropped: list[Dropped] = []
@@ -137,6 +195,14 @@ def tell(counts: dict[str, Any], dropped: list[Dropped], pairs: list[Pair], *, p
     crossing = sum(p.kept.split != p.other.split for p in pairs)
     if policy == "warn" and crossing:
         log.warning(f"{crossing:,} pairs of images cross the splits and stay ({OUT}/pairs.csv)")
+    held_out = sum(listed[split] for listed in counts["listed"].values() for split in ("val", "test"))
+    several = leakage.with_several_copies(pairs)
+    if several > LOOKS_AUGMENTED * held_out:
+        log.warning(
+            f"{several:,} of {held_out:,} held-out images have several near-copies in train, so this set "
+            "looks augmented, and not every such copy is found: use it as it was before, or divide it first "
+            "(training augments anyway)"
+        )
     soft = counts["soft_labels"]
     if soft["compound_whose_two_highest_are_the_label"] < soft["compound"] / 2:
         log.warning(

@@ -2,6 +2,7 @@
 question."""
 
 import functools
+import gzip
 import io
 import stat
 import struct
@@ -190,6 +191,37 @@ def _(folder: Path) -> str:
 @case("member with a backslash")
 def _(folder: Path) -> str:
     return with_members(folder, "train\\anger\\face.png")
+
+
+def renamed(folder: Path, name: bytes) -> str:
+    """One zip whose member has this name, byte by byte."""
+    plain = b"x" * len(name)
+    return one_zip(folder, zipped({plain.decode(): FACE}).replace(plain, name))
+
+
+@case("member that leaves by backslashes")
+def _(folder: Path) -> str:
+    return with_members(folder, "train\\..\\..\\face.png")
+
+
+@case("name in Shift-JIS with the byte of a backslash")
+def _(folder: Path) -> str:
+    return renamed(folder, "train/anger/ソ.png".encode("cp932"))
+
+
+@case("name in GBK with the byte of a backslash")
+def _(folder: Path) -> str:
+    return renamed(folder, "train\\anger\\誠.png".encode("gbk"))
+
+
+@case("name in Big5 with the byte of a backslash")
+def _(folder: Path) -> str:
+    return renamed(folder, "train\\anger\\功.png".encode("big5"))
+
+
+@case("member on a Windows share")
+def _(folder: Path) -> str:
+    return with_members(folder, "\\\\server\\train\\anger\\face.png")
 
 
 @case("member with a drive letter")
@@ -419,6 +451,21 @@ def _(folder: Path) -> str:
     return one_zip(folder, b"MZ" + bytes(1000) + zipped({PLACE: FACE}))
 
 
+@case("rar named .zip")
+def _(folder: Path) -> str:
+    return one_zip(folder, b"Rar!\x1a\x07\x01\x00" + bytes(600))
+
+
+@case("web page named .zip")
+def _(folder: Path) -> str:
+    return one_zip(folder, b"\n<!DOCTYPE html><html><title>Sign in</title></html>")
+
+
+@case("Git LFS pointer named .zip")
+def _(folder: Path) -> str:
+    return one_zip(folder, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
 @case("tar named .zip")
 def _(folder: Path) -> str:
     out = io.BytesIO()
@@ -432,13 +479,102 @@ def _(folder: Path) -> str:
 @case("other archive beside the images")
 def _(folder: Path) -> str:
     one_image(folder, FACE)
-    return put(folder, "more.tar.gz", b"\x1f\x8b")
+    return put(folder, "more.7z", b"7z\xbc\xaf\x27\x1c")
+
+
+def tarred(*members: tuple[str, bytes, bytes]) -> bytes:
+    """A tar.gz of members: name, kind and content."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, kind, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(content), "/etc/passwd"
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@case("tar.gz of a tree")
+def _(folder: Path) -> str:
+    return put(folder, "faces.tar.gz", tarred((PLACE, tarfile.REGTYPE, FACE)))
+
+
+@case("link in a tar")
+def _(folder: Path) -> str:
+    return put(folder, "faces.tar", tarred((PLACE, tarfile.SYMTYPE, b"")))
+
+
+@case("member of a tar that leaves it")
+def _(folder: Path) -> str:
+    return put(folder, "faces.tar.gz", tarred(("../face.png", tarfile.REGTYPE, FACE)))
+
+
+@case("tar.gz that breaks off")
+def _(folder: Path) -> str:
+    content = tarred((PLACE, tarfile.REGTYPE, FACE))
+    return put(folder, "faces.tgz", content[: len(content) // 2])
+
+
+@case("bomb in a tar.gz")
+def _(folder: Path) -> str:
+    return put(folder, "faces.tar.gz", tarred((PLACE, tarfile.REGTYPE, bytes(40 * 2**20))))
 
 
 @case("what desktops leave behind")
 def _(folder: Path) -> str:
     put(folder, ".DS_Store", b"")
     return one_zip(folder, zipped({"__MACOSX/._face.png": b"", "train/anger/Thumbs.db": b"", PLACE: FACE}))
+
+
+LEFT = (
+    *(
+        "._face.png",
+        "THUMBS.DB",
+        "ehthumbs.db",
+        "Desktop.ini",
+        ".gitkeep",
+        ".nomedia",
+        ".directory",
+        "Icon\r",
+    ),
+    *(".picasa.ini", ".Trashes/a.png", "@eaDir/face.png", ".thumbnails/face.png", "__MACOSX/face.png"),
+    *(".ipynb_checkpoints/face-checkpoint.png", ".Spotlight-V100/x", "$RECYCLE.BIN/face.png", "~$list.png"),
+    *(".~lock.list.ods#", ".fuse_hidden0001", ".nfs0001", ".AppleDouble/face.png", "lost+found/face.png"),
+    *("#recycle/face.png", "Temporary Items/face.png", "System Volume Information/WPSettings.dat"),
+    *("face.png:Zone.Identifier", "Thumbs.db:encryptable", "Picasa.ini"),
+)
+
+
+@case("what desktops, cameras and notebooks leave in a folder")
+def _(folder: Path) -> str:
+    for name in LEFT:
+        put(folder / "train/anger", name, b"")
+    put(folder, "._faces.zip", b"Mac OS X")
+    put(folder, ".ipynb_checkpoints/train/anger/other.png", FACE)
+    return put(folder, PLACE, FACE)
+
+
+@case("half a download among the images")
+def _(folder: Path) -> str:
+    one_image(folder, FACE)
+    return one_image(folder, FACE[:99], "face.png.crdownload")
+
+
+@case("an editor's older version among the images")
+def _(folder: Path) -> str:
+    one_image(folder, FACE)
+    return one_image(folder, FACE, "face.png~")
+
+
+@case("second download of one picture")
+def _(folder: Path) -> str:
+    one_image(folder, FACE)
+    return one_image(folder, png(noise()), "face (1).png")
+
+
+@case("what they leave in a zip")
+def _(folder: Path) -> str:
+    left = {f"train/anger/{name}": b"" for name in LEFT}
+    return one_zip(folder, zipped(left | {".Trashes/": b"", "._train": b"", PLACE: FACE}))
 
 
 # --- images
@@ -953,9 +1089,9 @@ def _(folder: Path) -> str:
     return put(folder, "aligned/0006_aligned.jpg", jpeg(noise()))
 
 
+TITLES = ",".join(ferplus.COLUMNS).encode()
 BALLOTS = (
-    ",".join(ferplus.COLUMNS).encode()
-    + b"\nTraining,fer0000000.png,4,0,0,5,0,0,0,0,0,1\nPublicTest,fer0000001.png,0,0,0,0,5,4,0,0,1,0\n"
+    TITLES + b"\nTraining,fer0000000.png,4,0,0,5,0,0,0,0,0,1\nPublicTest,fer0000001.png,0,0,0,0,5,4,0,0,1,0\n"
 )
 
 
@@ -980,9 +1116,35 @@ def _(folder: Path) -> str:
     return votes(folder, lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n") + b"\r\n")
 
 
+@case("FER+: semicolons", "ferplus")
+def _(folder: Path) -> str:
+    return votes(folder, lambda text: text.replace(b",", b";"))
+
+
+@case("FER+: columns in capitals", "ferplus")
+def _(folder: Path) -> str:
+    return votes(folder, lambda text: text.replace(TITLES, TITLES.upper()))
+
+
+@case("FER+: column of row numbers", "ferplus")
+def _(folder: Path) -> str:
+    lines = [b"%d,%s" % at for at in enumerate(BALLOTS.splitlines())]
+    return votes(folder, lambda _: b"\n".join(lines))
+
+
 @case("FER+: Latin-1", "ferplus")
 def _(folder: Path) -> str:
     return votes(folder, lambda text: text.replace(b"fer0000001", b"fer\xe9"))
+
+
+@case("FER+: CR line ends", "ferplus")
+def _(folder: Path) -> str:
+    return votes(folder, lambda text: text.replace(b"\n", b"\r"))
+
+
+@case("FER+: cell of over 128 KiB", "ferplus")
+def _(folder: Path) -> str:
+    return votes(folder, lambda text: text.replace(b"fer0000000.png", b"f" * 2**17 + b"f"))
 
 
 @case("FER+: NUL bytes", "ferplus")
@@ -1023,6 +1185,36 @@ def _(folder: Path) -> str:
 @case("FER+: pixel over 255", "ferplus")
 def _(folder: Path) -> str:
     return pixels(folder, b"3," + NUMBERS + b"256,Training", b"4," + NUMBERS + b"1,PublicTest")
+
+
+TWO_FACES = (b"3," + NUMBERS + b"9,Training", b"4," + NUMBERS + b"1,PublicTest")
+
+
+@case("FER+: pixels with semicolons, columns in capitals, in a folder of a zip", "ferplus")
+def _(folder: Path) -> str:
+    table = b"\n".join((b"EMOTION,PIXELS,USAGE", *TWO_FACES)).replace(b",", b";")
+    put(folder, ferplus.VOTES, BALLOTS)
+    return put(folder, "archive.zip", zipped({f"fer2013/{ferplus.PIXELS}": table}))
+
+
+@case("FER+: quoted pixels, CRLF, byte order mark", "ferplus")
+def _(folder: Path) -> str:
+    name = pixels(
+        folder,
+        *(row.replace(b",", b',"', 1).replace(b",T", b'",T').replace(b",P", b'",P') for row in TWO_FACES),
+    )
+    return put(folder, name, b"\xef\xbb\xbf" + (folder / name).read_bytes().replace(b"\n", b"\r\n"))
+
+
+@case("FER+: pixels with commas between them", "ferplus")
+def _(folder: Path) -> str:
+    return pixels(folder, b'3,"' + NUMBERS.replace(b" ", b",") + b'9",Training', TWO_FACES[1])
+
+
+@case("FER+: table of pixels as .csv.gz", "ferplus")
+def _(folder: Path) -> str:
+    put(folder, ferplus.VOTES, BALLOTS)
+    return put(folder, "fer2013.csv.gz", gzip.compress(b"emotion,pixels,Usage\n"))
 
 
 @case("FER+: a pixel too few", "ferplus")

@@ -21,7 +21,7 @@ from emotions.runtime import outs
 from emotions.sources import audit, imagefolder, rafce
 from emotions.sources.knobs import ImagefolderParams, RafceParams
 from emotions.taxonomy import COMPOUND, compound_classes
-from stages.evaluate import confusion_csv, numbered
+from stages.compare import confusion_csv, numbered
 
 OFFICIAL = {
     0: "Happily surprised", 1: "Happily disgusted", 2: "Sadly fearful", 3: "Sadly angry",

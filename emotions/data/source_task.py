@@ -16,6 +16,7 @@ from emotions.data import dataset, images
 from emotions.data.dataset import Split
 from emotions.data.images import ImageError
 from emotions.data.knobs import LoadParams
+from emotions.data.leftovers import is_leftover
 from emotions.taxonomy import BASIC
 
 IMAGENET_CLASSES: Final[tuple[str, ...]] = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
@@ -86,7 +87,7 @@ def imagenet_sample(folder: Path, size: int) -> Split | None:
     names |= {str(i): i for i in range(len(IMAGENET_CLASSES))}
     pixels, labels = [], []
     for path in sorted(folder.glob("*/*")):
-        if path.name.startswith("."):
+        if is_leftover(path.name) or is_leftover(path.parent.name):
             continue
         label = names.get(path.parent.name.lower().replace(" ", "_"))
         if label is None:

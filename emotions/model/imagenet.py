@@ -29,9 +29,11 @@ def download(url: str) -> tuple[dict[str, torch.Tensor], str]:
     """
     name = Path(urlparse(url).path).name
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not place.is_absolute():
+        raise WeightsError(f"no home directory for torch's cache: set TORCH_HOME to a folder for {name}")
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(place), progress=watched())
         except OSError as error:
             raise WeightsError(

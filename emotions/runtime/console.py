@@ -109,7 +109,7 @@ class _LogFile(RotatingFileHandler):
     """The log file. A disk that runs full ends the log, not the training."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+        super().__init__(path, "a", LOG_BYTES, 1, encoding="utf-8", errors="backslashreplace")
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s"))
 
     def handleError(self, record: logging.LogRecord) -> None:

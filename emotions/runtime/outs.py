@@ -97,6 +97,32 @@ def write_torch(path: Path, content: Any) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+class _Watched(io.BufferedWriter):
+    """A file that keeps the error of a failed write: torch.save hides it behind a RuntimeError."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def stream_torch(path: Path, content: Any) -> None:
+    """`torch.save` straight into the file, for what is too large to stand in memory twice.
+
+    Raises:
+        OutsError: no space left; what lay at `path` before is still there.
+    """
+    with new_file(path) as temporary, io.FileIO(temporary, "w") as raw, _Watched(raw) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            raise file.failure or error from error
+
+
 def add_to_zip(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     """Add a member without time stamp or compression (images are compressed already)."""
     info = zipfile.ZipInfo(name, ZIP_TIME)

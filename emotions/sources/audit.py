@@ -30,7 +30,7 @@ class Picture:
 
     row: Row
     files: dict[str, bytes]
-    hashes: tuple[int, int]
+    hashes: tuple[int, int, int]
     format: str
     mode: str
     size: tuple[int, int]
@@ -131,8 +131,10 @@ def need_enough(rows: Sequence[Row], classes: Sequence[str]) -> None:
     """Raises SourceError if a split has no compound image, or a class no training image."""
     for split in SPLITS:
         if not any(r.role == "compound" and r.split == split for r in rows):
+            divided = f", or divide an image folder's training images: data.imagefolder.{split}=0.15"
             raise SourceError(
                 f"no compound image of the study's classes in split {split}; check the source's files"
+                + (divided if split != "train" else "")
             )
     learnt = {r.label for r in rows if r.role == "compound" and r.split == "train"}
     if absent := [c for c in classes if c not in learnt]:

@@ -7,9 +7,10 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -19,7 +20,7 @@ from emotions.data.images import encoded
 from emotions.data.manifest import shares_text
 from emotions.sources.archive import Archive
 from emotions.sources.knobs import ArchiveLimits, FerplusParams
-from emotions.sources.reading import lazily, only_file, open_archive, required_file, with_image
+from emotions.sources.reading import first_ten, lazily, only_file, open_archive, required_file, with_image
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import BASIC, SIX, ClassSet, compound_of
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 VOTES: Final = "fer2013new.csv"
 PIXELS: Final = "fer2013.csv"
+PIXEL_FILES: Final = (PIXELS, "icml_face_data.csv", "fer2013", "fer2013.csv.csv")
+"""Names under which sites give the table of pixels, or computers store it."""
 SIDE: Final = 48
 """Pixels on each side of a face."""
 
@@ -39,6 +42,7 @@ FOLDER_OF_USAGE: Final = {
 
 BASIC_MAJORITY: Final = 5
 """Votes, of ten, that a single emotion must exceed."""
+RESTORE: Final = "restore the line from the authors' file"
 COLUMNS: Final = ("Usage", "Image name", *BASIC, "contempt", "unknown", "NF")
 
 
@@ -83,7 +87,7 @@ def read(
     with open_archive(folder, limits) as archive:
         ballots = _ballots(archive)
         faces = _labelled(ballots, params.min_votes)
-        pixels = only_file(archive, PIXELS)
+        pixels = _pixel_file(archive)
         images = _image_members(archive)
         if pixels and images:
             raise SourceError(
@@ -93,8 +97,10 @@ def read(
             _check_pixel_rows(archive, pixels, ballots)
             return len(faces), lazily(archive, _from_rows(archive, pixels, faces))
         if not images:
+            there = [name for name in archive.names if name not in archive.named(VOTES)]
             raise SourceError(
                 f"{folder}: no faces; put FER2013Train/fer0000000.png ... (or a zip) or {PIXELS} there"
+                + (f". What lies there: {first_ten(there)}" if there else "")
             )
         _warn_absent(archive, faces, images)
 
@@ -105,6 +111,11 @@ def read(
         return replace(_sample(face), place=archive.where(face.path), fault=fault)
 
     return len(faces), lazily(archive, map(filled, faces))
+
+
+def recognises(archive: Archive) -> bool:
+    """Whether the votes, a table of pixels or FER2013's folders lie there."""
+    return any(map(archive.named, (VOTES, *PIXEL_FILES))) or bool(_image_members(archive))
 
 
 def compound_label(votes: Mapping[str, int], min_votes: int) -> str | None:
@@ -128,6 +139,43 @@ def basic_label(votes: Mapping[str, int]) -> str | None:
     return winners[0] if len(winners) == 1 else None
 
 
+def _pixel_file(archive: Archive) -> str | None:
+    """The table of pixels, by one of its names; None where there is none.
+
+    Raises:
+        SourceError: there are several.
+    """
+    found = [name for name in map(partial(only_file, archive), PIXEL_FILES) if name]
+    if len(found) > 1:
+        raise SourceError(f"{archive.folder}: {' and '.join(found)} are tables of the same faces; keep one")
+    return found[0] if found else None
+
+
+def _table(
+    archive: Archive, name: str, columns: Sequence[str], restval: str | None = None
+) -> "csv.DictReader[str]":
+    """A CSV file with at least these columns, in any case and with blanks around their names.
+
+    Its cells are divided by commas, or by semicolons or tabs, as spreadsheets write them.
+
+    Raises:
+        SourceError: columns are missing.
+    """
+    lines = archive.lines(name)
+    first = next(lines, "")
+    reader = csv.DictReader(chain([first], lines), restval=restval, delimiter=max(",;\t", key=first.count))
+    spelt = {column.casefold(): column for column in columns}
+    found = [field.strip() for field in reader.fieldnames or ()]
+    reader.fieldnames = [spelt.get(field.casefold(), field) for field in found]
+    missing = [column for column in columns if column not in reader.fieldnames]
+    if missing:
+        raise SourceError(
+            f"{archive.where(name)}: column(s) {', '.join(missing)} missing; "
+            f"it has {', '.join(reader.fieldnames) or 'none'}"
+        )
+    return reader
+
+
 def _ballots(archive: Archive) -> list[Ballot]:
     """All rows of the votes file.
 
@@ -135,16 +183,8 @@ def _ballots(archive: Archive) -> list[Ballot]:
         SourceError: a row does not parse; the message names file and line.
     """
     name = required_file(archive, VOTES)
-    where = archive.where(name)
-    reader = csv.DictReader(archive.lines(name))
-    _need_columns(reader, COLUMNS, where)
+    where, reader = archive.where(name), _table(archive, name, COLUMNS)
     return [_ballot(row, record, f"{where}, line {reader.line_num}") for row, record in enumerate(reader)]
-
-
-def _need_columns(reader: "csv.DictReader[str]", columns: Iterable[str], where: str) -> None:
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise SourceError(f"{where}: column(s) {', '.join(missing)} missing; fetch the file again")
 
 
 def _ballot(row: int, record: dict[str, str], where: str) -> Ballot:
@@ -152,14 +192,12 @@ def _ballot(row: int, record: dict[str, str], where: str) -> Ballot:
         raise SourceError(f"{where}: fewer cells than columns; fetch the file again")
     usage, name = record["Usage"], record["Image name"]
     if usage not in SPLIT_OF_USAGE:
-        raise SourceError(
-            f"{where}: Usage {usage!r} is not one of {', '.join(SPLIT_OF_USAGE)}; fetch the file again"
-        )
+        raise SourceError(f"{where}: Usage {usage!r} is not one of {', '.join(SPLIT_OF_USAGE)}; {RESTORE}")
     if name and not re.fullmatch(r"fer\d+\.png", name, re.ASCII):
-        raise SourceError(f"{where}: image name {name!r} is not like fer0000000.png; fetch the file again")
+        raise SourceError(f"{where}: image name {name!r} is not like fer0000000.png; {RESTORE}")
     wrong = next((c for c in COLUMNS[2:] if not re.fullmatch(r"\d{1,3}", record[c], re.ASCII)), None)
     if wrong:
-        raise SourceError(f"{where}: {wrong} {record[wrong]!r} is not a count of votes; fetch the file again")
+        raise SourceError(f"{where}: {wrong} {record[wrong]!r} is not a count of votes; {RESTORE}")
     return Ballot(row, usage, name, {column: int(record[column]) for column in COLUMNS[2:]})
 
 
@@ -189,12 +227,14 @@ def _once(ballots: list[Ballot]) -> list[Ballot]:
 
 
 def _image_members(archive: Archive) -> dict[str, str]:
-    """Members by folder and file name, `FER2013Train/fer0000000.png`."""
+    """Members by folder and file name, `FER2013Train/fer0000000.png`, which they have in any capitals."""
+    folders = {folder.casefold(): folder for folder in FOLDER_OF_USAGE.values()}
     found: dict[str, str] = {}
     for name in archive.names:
-        key = "/".join(PurePosixPath(name).parts[-2:])
-        if key.split("/")[0] not in FOLDER_OF_USAGE.values() or not key.endswith(".png"):
+        *_, folder, file = ("", *PurePosixPath(name.casefold()).parts)
+        if folder not in folders or not file.endswith(".png"):
             continue
+        key = f"{folders[folder]}/{file}"
         if found.setdefault(key, name) != name:
             raise SourceError(f"{archive.folder}: {found[key]} and {name} are one image; keep one copy")
     return found
@@ -226,9 +266,7 @@ def _sample(face: _Face) -> Sample:
 
 
 def _pixel_rows(archive: Archive, name: str) -> "csv.DictReader[str]":
-    reader = csv.DictReader(archive.lines(name), restval="")
-    _need_columns(reader, ("pixels", "Usage"), archive.where(name))
-    return reader
+    return _table(archive, name, ("pixels", "Usage"), restval="")
 
 
 def _check_pixel_rows(archive: Archive, name: str, ballots: list[Ballot]) -> None:
@@ -240,7 +278,7 @@ def _check_pixel_rows(archive: Archive, name: str, ballots: list[Ballot]) -> Non
             raise SourceError(
                 f"{where}: not as many rows as {VOTES} ({len(ballots):,}); the two are joined by position"
             )
-        if record["Usage"] != ballot.usage:
+        if record["Usage"].strip() != ballot.usage:
             raise SourceError(
                 f"{where}, line {reader.line_num}: Usage {record['Usage']!r}, but {VOTES} has "
                 f"{ballot.usage!r} there; the two are joined by position, so both need their original order"
@@ -266,7 +304,7 @@ def png_of(pixels: str, where: str) -> bytes:
         grey = bytes(int(number) for number in pixels.split())
     except ValueError as error:
         raise SourceError(
-            f"{where}: pixels are not whole numbers of 0 to 255 ({error}); fetch it again"
+            f"{where}: pixels are not whole numbers of 0 to 255 ({str(error)[:80]}); {RESTORE}"
         ) from error
     if len(grey) != SIDE * SIDE:
         raise SourceError(f"{where}: {len(grey):,} pixels instead of {SIDE * SIDE:,}; fetch the file again")

@@ -1,12 +1,21 @@
 """Knobs of the data sources, a group each, and the limits of archives."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from emotions.params_file import Group
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from error
+    return text
 
 
 class ArchiveLimits(Group):
@@ -55,6 +64,25 @@ class RafceParams(BaseModel):
 
 
 class ImagefolderParams(BaseModel):
-    """An image folder has no knobs."""
+    """How a tree that lacks splits is divided.
+
+    `val`, `test`: shares of a tree's images that become these splits, where it has none. `person`: regular
+    expression that matches the part of a file's name (without suffix) that names the person; no person is
+    then in two splits. `seed`: the seed of the division, apart from that of training.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    val: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    test: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    person: Annotated[str, AfterValidator(_regular_expression)] | None = None
+    seed: int = 0
+
+
+class RafdbParams(BaseModel):
+    """RAF-DB has no validation split: a share `val` of its training images becomes one, by `seed`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    val: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    seed: int = 0

@@ -2,11 +2,13 @@
 
 A near-copy is the same photograph after another crop, compression, brightness, lettering or mirroring: its
 perceptual hash (pHash, Zauner 2010, as the ImageHash library computes it) is close, and its pixels agree once
-the two are laid over each other.
+the two are laid over each other. Or it is turned, zoomed or shifted, as augmented sets have it: then the hash
+of its middle is close to that of a held-out image so placed.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -28,6 +30,21 @@ SIDE: Final = 48
 SCALES: Final = (1.0, 0.93, 1.07, 0.87, 1.15)
 WINDOW: Final = 36
 """Side of the middle part of one image, searched for in the other, so crops may differ by some pixels."""
+
+ANGLES: Final = (*range(-20, 21, 5), 90, 180, 270)
+ZOOMS: Final = (0.83, 0.91, 1.0, 1.1, 1.2)
+SHIFTS: Final = (-5.0, -2.5, 0.0, 2.5, 5.0)
+"""Places tried of each held-out image: every angle with every zoom, and shifts, in pixels of SIDE."""
+PLACED_DISTANCE: Final = 8
+PLACED_CORRELATION: Final = 0.95
+"""As HASH_DISTANCE and CORRELATION, for images so placed: of many tries the best agrees more by chance."""
+_CENTRE: Final = ((SIDE - 1) / 2, (SIDE - 1) / 2)
+_PLACES: Final = (
+    *(cv2.getRotationMatrix2D(_CENTRE, a, z) for a, z in itertools.product(ANGLES, ZOOMS)),
+    *(np.array([[1, 0, x], [0, 1, y]]) for x, y in itertools.product(SHIFTS, SHIFTS) if x or y),
+)
+_EDGE: Final = (SIDE - WINDOW) // 2
+_COSINES: Final = np.cos(np.pi * np.outer(np.arange(8), np.arange(WINDOW) + 0.5) / WINDOW)
 
 Kind = Literal["pixel copy", "near copy", "same person"]
 KINDS: Final[tuple[Kind, ...]] = ("pixel copy", "near copy", "same person")
@@ -53,9 +70,26 @@ def rank(row: Row) -> tuple[bool, int, str]:
     return (row.role != "compound", _KEPT_FIRST[row.split], row.image)
 
 
-def perceptual_hash(image: Image.Image) -> tuple[int, int]:
-    """64-bit perceptual hashes of the image and of its mirror image."""
-    return tuple(int(str(imagehash.phash(i)), 16) for i in (image, ImageOps.mirror(image)))  # type: ignore[return-value]
+def perceptual_hash(image: Image.Image) -> tuple[int, int, int]:
+    """64-bit perceptual hashes of the image, of its mirror image, and of its middle (`middle_hashes`)."""
+    one, other = (int(str(imagehash.phash(i)), 16) for i in (image, ImageOps.mirror(image)))
+    return one, other, int.from_bytes(middle_hashes(grey(image)[None])[0, 0].tobytes())
+
+
+def middle_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Perceptual hashes of the middle of WINDOW pixels, which has no corners that turning left empty.
+
+    Args:
+        images: uint8 [N, SIDE, SIDE].
+
+    Returns:
+        uint8 [N, 2, 8]: bits of the middle, and of its mirror image.
+    """
+    middle = images[:, _EDGE : _EDGE + WINDOW, _EDGE : _EDGE + WINDOW].astype(float)
+    straight = _COSINES @ middle @ _COSINES.T
+    mirrored = straight * np.where(np.arange(8) % 2, -1, 1)
+    waves = np.stack([straight, mirrored], 1).reshape(len(images), 2, 64)
+    return np.packbits(waves > np.median(waves, axis=2, keepdims=True), axis=2)
 
 
 def grey(image: Image.Image) -> NDArray[np.uint8]:
@@ -76,7 +110,7 @@ def pixel_copies(rows: Iterable[Row]) -> list[Pair]:
 
 
 def near_copies(
-    rows: Sequence[Row], hashes: Sequence[tuple[int, int]], read: Callable[[Row], NDArray[np.uint8]]
+    rows: Sequence[Row], hashes: Sequence[tuple[int, int, int]], read: Callable[[Row], NDArray[np.uint8]]
 ) -> list[Pair]:
     """All pairs of near-copies in different splits; in each, the row of lower rank is `kept`.
 
@@ -86,7 +120,7 @@ def near_copies(
     Args:
         hashes: `perceptual_hash` of each row. read: a row's image, as `grey` gives it.
     """
-    pairs = []
+    found: dict[tuple[int, int], tuple[float, bool]] = {}
     images: dict[int, NDArray[np.uint8]] = {}
 
     def image(i: int) -> NDArray[np.uint8]:
@@ -98,12 +132,20 @@ def near_copies(
         second = image(j)[:, ::-1] if mirrored else image(j)
         correlation = overlaid_correlation(image(i), np.ascontiguousarray(second))
         if correlation >= CORRELATION:
-            kept, other = sorted((rows[i], rows[j]), key=rank)
-            pairs.append(Pair(kept, other, "near copy", correlation, mirrored))
+            found[i, j] = correlation, mirrored
+    for i, j, mirrored, placed in _close_placed(rows, hashes, image):
+        correlation = overlaid_correlation(placed, image(j))
+        pair = min(i, j), max(i, j)
+        if correlation >= max(PLACED_CORRELATION, found.get(pair, (0.0, False))[0]):
+            found[pair] = correlation, mirrored
+    pairs = []
+    for (i, j), (correlation, mirrored) in found.items():
+        kept, other = sorted((rows[i], rows[j]), key=rank)
+        pairs.append(Pair(kept, other, "near copy", correlation, mirrored))
     return sorted(pairs, key=lambda p: (rank(p.other), rank(p.kept)))
 
 
-def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bool]:
+def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int, int]]) -> dict[tuple[int, int], bool]:
     """Pairs of rows in different splits with close hashes -> whether only with one of them mirrored."""
     if not rows:
         return {}
@@ -123,6 +165,45 @@ def _close(rows: Sequence[Row], hashes: Sequence[tuple[int, int]]) -> dict[tuple
                 if rows[i].split != rows[j].split and rows[i].pixels != rows[j].pixels:
                     found[int(min(i, j)), int(max(i, j))] = turned
     return found
+
+
+def _close_placed(
+    rows: Sequence[Row],
+    hashes: Sequence[tuple[int, int, int]],
+    image: Callable[[int], NDArray[np.uint8]],
+) -> Iterator[tuple[int, int, bool, NDArray[np.uint8]]]:
+    """Each held-out row i, row j of another split and a place: whether mirrored, and image i so placed, where
+    the hashes of their middles are close."""
+    held_out = [i for i, row in enumerate(rows) if row.split != "train"]
+    if not held_out:
+        return
+    index = faiss.IndexBinaryFlat(64)
+    index.add(np.array([h[2] for h in hashes], dtype=">u8").view(np.uint8).reshape(-1, 8))
+    asked = [middle_hashes(np.stack([_placed(image(i), place) for place in _PLACES])) for i in held_out]
+    limits, _, neighbours = index.range_search(np.concatenate(asked).reshape(-1, 8), PLACED_DISTANCE + 1)
+    for at in np.flatnonzero(np.diff(limits)):
+        number, place, mirrored = np.unravel_index(at, (len(held_out), len(_PLACES), 2))
+        i = held_out[number]
+        placed = np.ascontiguousarray(_placed(image(i), _PLACES[place])[:, :: -1 if mirrored else 1])
+        for j in neighbours[limits[at] : limits[at + 1]]:
+            if rows[i].split != rows[j].split and rows[i].pixels != rows[j].pixels:
+                yield i, int(j), bool(mirrored), placed
+
+
+def _placed(image: NDArray[np.uint8], place: NDArray[np.float64]) -> NDArray[np.uint8]:
+    placed = cv2.warpAffine(image, place, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(placed, np.uint8)
+
+
+def with_several_copies(pairs: Iterable[Pair]) -> int:
+    """Number of held-out images that have two near-copies or more in train."""
+    ends = (
+        sorted((p.kept, p.other), key=lambda row: row.split == "train")
+        for p in pairs
+        if p.kind == "near copy"
+    )
+    copies = Counter(one.image for one, other in ends if one.split != other.split == "train")
+    return sum(number > 1 for number in copies.values())
 
 
 def overlaid_correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

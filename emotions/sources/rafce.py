@@ -5,12 +5,21 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import Final
 
 from emotions.data.manifest import shares_text
 from emotions.sources.archive import Archive
 from emotions.sources.knobs import ArchiveLimits, RafceParams
-from emotions.sources.reading import first_ten, lazily, only_file, open_archive, required_file, with_image
+from emotions.sources.reading import (
+    Value,
+    first_ten,
+    label_rows,
+    lazily,
+    only_file,
+    open_archive,
+    required_file,
+    with_image,
+)
 from emotions.sources.sample import Sample, SourceError
 from emotions.taxonomy import COMPOUND, ClassSet, parse_units
 
@@ -25,10 +34,8 @@ SPLIT_OF_PARTITION: Final = {"0": "train", "1": "test", "2": "val"}
 """RAF-CE's partition numbers; 1 is the test split."""
 
 _ROW = re.compile(r"(\d{4,})\.jpg[ \t]+(\S.*)")
-_ALIGNED = re.compile(r"(\d{4,})_aligned\.jpg")
-_ORIGINAL = re.compile(r"(\d{4,})\.jpg")
-
-Value = TypeVar("Value")
+_ALIGNED = re.compile(r"(\d{4,})_aligned\.jpg", re.IGNORECASE)
+_ORIGINAL = re.compile(r"(\d{4,})\.jpg", re.IGNORECASE)
 
 
 def read(
@@ -60,6 +67,11 @@ def read(
         return with_image(sample, archive, member)
 
     return len(listed), lazily(archive, map(filled, listed))
+
+
+def recognises(archive: Archive) -> bool:
+    """Whether one of the two label files lies there that RAF-CE needs."""
+    return any(map(archive.named, (EMOTIONS, PARTITION)))
 
 
 def parse_emotion(token: str) -> str:
@@ -99,27 +111,7 @@ def parse_rows(lines: Iterable[str], name: str, parse: Callable[[str], Value]) -
     Raises:
         SourceError: a line does not parse, or gives an image a second value; it names `name` and the line.
     """
-    rows: dict[str, Value] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{name}, line {number}: {line!r}"
-        match = _ROW.fullmatch(line.strip())
-        if match is None:
-            raise SourceError(
-                f"{where}: expected '0001.jpg <value>'; restore the line from the authors' file"
-            )
-        try:
-            value = parse(match[2])
-        except ValueError as error:
-            raise SourceError(f"{where}: {error}; restore the line from the authors' file") from error
-        if rows.setdefault(match[1], value) != value:
-            raise SourceError(
-                f"{where}: an earlier line gives this image {rows[match[1]]!r}; keep one of the two"
-            )
-    if not rows:
-        raise SourceError(f"{name}: has no rows; fetch it again")
-    return rows
+    return label_rows(lines, name, parse, row=_ROW, example="0001.jpg")
 
 
 def _listed(archive: Archive) -> list[Sample]:
@@ -164,7 +156,7 @@ def _same_images(
             names = first_ten([f"{i}.jpg" for i in sorted(images)])
             raise SourceError(
                 f"{archive.where(file)}, line {number}: {text!r}: {lacks} lacks this image; {has} lists "
-                f"images that {lacks} lacks: {names}; fetch both again"
+                f"images that {lacks} lacks: {names}; take both from one copy of RAF-CE"
             )
 
 
@@ -194,7 +186,7 @@ def _warn_unlisted(
 
 
 def _in_original(name: str) -> bool:
-    return bool({"original", "original.zip"} & set(PurePosixPath(name).parts[:-1]))
+    return bool({"original", "original.zip"} & set(PurePosixPath(name.casefold()).parts[:-1]))
 
 
 def _by_id(archive: Archive, pattern: re.Pattern[str], names: Iterable[str]) -> dict[str, str]:

@@ -1,14 +1,18 @@
 """What the file-based sources share: one open archive, lazy samples, label files found by name."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from emotions.sources.archive import Archive, ArchiveError
 from emotions.sources.knobs import ArchiveLimits
 from emotions.sources.sample import Sample, SourceError
+
+Value = TypeVar("Value")
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def open_archive(folder: Path, limits: ArchiveLimits | None) -> Iterator[Archive
     except ArchiveError as error:
         raise SourceError(str(error)) from error
     except csv.Error as error:
-        raise SourceError(f"{folder}: a CSV file there is damaged ({error}); fetch it again") from error
+        raise _not_csv(archive, error) from error
 
 
 def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -43,9 +47,11 @@ def lazily(archive: Archive, samples: Iterable[Sample]) -> Iterator[Sample]:
         except ArchiveError as error:
             raise SourceError(str(error)) from error
         except csv.Error as error:
-            raise SourceError(
-                f"{archive.folder}: a CSV file there is damaged ({error}); fetch it again"
-            ) from error
+            raise _not_csv(archive, error) from error
+
+
+def _not_csv(archive: Archive, error: csv.Error) -> SourceError:
+    return SourceError(f"{archive.at}: not a CSV row ({error}); save the table as CSV with LF line ends")
 
 
 def with_image(sample: Sample, archive: Archive, member: str) -> Sample:
@@ -81,6 +87,40 @@ def required_file(archive: Archive, basename: str) -> str:
     if found is None:
         raise SourceError(f"{archive.folder}: {basename} is missing; put it there, as a file or in a zip")
     return found
+
+
+def label_rows(
+    lines: Iterable[str], name: str, parse: Callable[[str], Value], *, row: re.Pattern[str], example: str
+) -> dict[str, Value]:
+    """A label file of lines `<image> <token>` as `{image: value}`; a row may repeat with the same value.
+
+    Args:
+        row: matches a line; its two groups are the image and the token. example: an image, for messages.
+
+    Raises:
+        SourceError: a line does not parse, or gives an image a second value; it names `name` and the line.
+    """
+    rows: dict[str, Value] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}: {line!r}"
+        match = row.fullmatch(line.strip())
+        if match is None:
+            raise SourceError(
+                f"{where}: expected '{example} <value>'; restore the line from the authors' file"
+            )
+        try:
+            value = parse(match[2])
+        except ValueError as error:
+            raise SourceError(f"{where}: {error}; restore the line from the authors' file") from error
+        if rows.setdefault(match[1], value) != value:
+            raise SourceError(
+                f"{where}: an earlier line gives this image {rows[match[1]]!r}; keep one of the two"
+            )
+    if not rows:
+        raise SourceError(f"{name}: has no rows; fetch it again")
+    return rows
 
 
 def first_ten(names: Sequence[str]) -> str:

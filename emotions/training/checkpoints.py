@@ -119,8 +119,7 @@ class Checkpoints:
         if not self.own.exists():
             self.own.mkdir(parents=True)
             outs.write_text(self.own / "key.json", json.dumps(self.key, indent=1, sort_keys=True) + "\n")
-        with outs.new_file(self.own / f"{epochs:06d}-{steps:08d}.pt") as temporary, temporary.open("wb") as f:
-            torch.save(state, f)
+        outs.stream_torch(self.own / f"{epochs:06d}-{steps:08d}.pt", state)
         for path in sorted(self.own.glob("*.pt"))[:-KEPT]:
             path.unlink()
 
@@ -144,7 +143,7 @@ class Checkpoints:
     def _differences(self, other: Path) -> list[str]:
         """Names in the key whose values differ from those of the checkpoints in `other`."""
         try:
-            key = json.loads((other / "key.json").read_text())
+            key = json.loads((other / "key.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
         own = json.loads(json.dumps(self.key))

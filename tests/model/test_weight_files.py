@@ -1,5 +1,6 @@
 """Weight files: what is loaded fits, and a wrong file is told by name."""
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -8,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from test_resnet import body, same
 from torch import nn
@@ -18,6 +20,7 @@ from emotions.model.weight_files import WeightsError
 from emotions.runtime import outs
 from emotions.taxonomy import compound_classes
 from stages import pretrain
+from tests.rafce_lookalike import zipped
 
 CLASSES = compound_classes("rafdb11")
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -78,6 +81,82 @@ def test_a_file_that_is_no_weight_file_is_refused(tmp_path: Path, content: bytes
         weight_files.read_checkpoint(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "a Git LFS pointer; run"),
+        (b"\n<!DOCTYPE html><html>Sign in</html>", "it is a web page"),
+        (b'{"error": "not found"}', "it is JSON text"),
+        (b"PK\x03\x04" + bytes(300), "it is damaged, incomplete or not of torch"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(300), "it is an HDF5 file"),
+        (gzip.compress(bytes(300)), "it is packed by gzip; unpack it"),
+        (b"Rar!\x1a\x07\0" + bytes(300), "it is packed by rar; unpack it"),
+        (bytes(257) + b"ustar\x0000" + bytes(300), "it is an archive of other files; unpack it"),
+        (zipped({"model/best.pth": b"weights"}), "it is an archive of other files; unpack it"),
+        (bytes(5000), "it is damaged, incomplete or not of torch"),
+    ],
+)
+def test_the_message_says_what_the_file_is(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightsError) as refused:
+        weight_files.read_checkpoint(tmp_path / "a.pth")
+    assert message in str(refused.value)
+    assert "weights_only" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*TorchScript:UserWarning")
+def test_torchscript_is_named_with_how_to_save_its_weights(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match=r"a\.pt .*it is TorchScript; save `torch\.jit\.load"):
+        weight_files.read_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_folder_is_refused_as_one(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is a folder; name the weight file in it"):
+        weight_files.read_checkpoint(tmp_path)
+
+
+def test_a_pickled_network_is_named_without_advice_to_read_it_unsafely(tmp_path: Path) -> None:
+    torch.save(resnet.build(3, 0.0, seed=0), tmp_path / "whole.pth")
+    with pytest.raises(WeightsError) as refused:
+        weight_files.read_checkpoint(tmp_path / "whole.pth")
+    assert "ResNet" in str(refused.value) and "save `model.state_dict()`" in str(refused.value)
+    assert "weights_only" not in str(refused.value) and "safe_globals" not in str(refused.value)
+
+
+STATE = {"conv1.weight": torch.ones(2), "fc.bias": torch.zeros(1)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        STATE,
+        {"state_dict": STATE},
+        {"model": STATE, "epoch": 3},
+        {"model_state_dict": STATE, "optimizer_state_dict": {"lr": 0.1}},
+        {"state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()}},
+        {f"module._orig_mod.{name}": tensor for name, tensor in STATE.items()},
+        {"net": {f"model.{name}": tensor for name, tensor in STATE.items()}},
+        {"state_dict_ema": STATE},
+        {"state_dict": STATE, "state_dict_ema": {"conv1.weight": torch.zeros(2)}},
+    ],
+)
+def test_harmless_wrappings_of_other_scripts_are_read(tmp_path: Path, content: dict) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    found = weight_files.read_checkpoint(tmp_path / "a.pth")
+    assert list(found["state_dict"]) == list(STATE)
+    assert all(torch.equal(found["state_dict"][name], tensor) for name, tensor in STATE.items())
+    assert found.get("epoch") == content.get("epoch")
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_safetensors_are_read_whatever_they_are_called(tmp_path: Path, name: str) -> None:
+    safetensors.torch.save_file(STATE, tmp_path / name)
+    found = weight_files.read_checkpoint(tmp_path / name)["state_dict"]
+    assert all(torch.equal(found[key], tensor) for key, tensor in STATE.items())
+
+
 def test_a_weight_file_cut_short_is_refused(tmp_path: Path) -> None:
     outs.write_torch(tmp_path / "a.pth", {"state_dict": {"a": torch.ones(1000)}})
     whole = (tmp_path / "a.pth").read_bytes()
@@ -91,6 +170,23 @@ def test_a_file_without_a_state_dict_is_refused_with_what_to_save(tmp_path: Path
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"a\.pth holds no state dict; save `model\.state_dict\(\)`"):
         weight_files.read_checkpoint(tmp_path / "a.pth")
+
+
+def test_unknown_keys_are_named_since_one_of_them_may_be_meant(tmp_path: Path) -> None:
+    torch.save({"student": STATE, "teacher": STATE}, tmp_path / "a.pth")
+    with pytest.raises(
+        WeightsError, match=r"a\.pth holds no state dict; .*\(it holds 'student', 'teacher'\)"
+    ):
+        weight_files.read_checkpoint(tmp_path / "a.pth")
+
+
+def test_weights_in_half_precision_are_loaded_as_the_networks_own(model: ResNet) -> None:
+    state = {k: v.half() if v.is_floating_point() else v for k, v in resnet.snapshot(model).items()}
+    target = resnet.build(11, 0.0, seed=1)
+    weight_files.load_whole(target, state, "x.pth")
+    loaded = target.state_dict()
+    assert {v.dtype for v in loaded.values() if v.is_floating_point()} == {torch.float32}
+    assert torch.equal(loaded["conv1.weight"], state["conv1.weight"].float())
 
 
 def test_a_bare_state_dict_and_a_wrapped_one_read_alike(tmp_path: Path) -> None:
@@ -238,6 +334,26 @@ def test_without_network_and_file_the_error_names_the_file_and_where_to_place_it
     assert list(cache.iterdir()) == []
 
 
+def test_a_cache_that_cannot_be_made_is_named_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match=r"Not a directory.*place it at .*file/hub/checkpoints/resnet50-0"):
+        imagenet.download("http://127.0.0.1/resnet50-0676ba61.pth")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "~/.cache/torch/hub")  # of a user without a home
+    with pytest.raises(WeightsError, match=r"no home directory .*: set TORCH_HOME"):
+        imagenet.download("http://127.0.0.1/resnet50-0676ba61.pth")
+    assert not (tmp_path / "~").exists()
+
+
 @pytest.mark.parametrize("name", sorted(imagenet.IMAGENET))
 def test_torchvisions_weight_files_carry_a_checksum_in_their_name(name: str) -> None:
     assert re.fullmatch(r"https://\S+/resnet50-[0-9a-f]{8,}\.pth", imagenet.IMAGENET[name])
+
+
+def test_the_order_of_a_files_keys_stays_since_copies_of_weights_have_their_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"run": "run1", "state_dict": {"fc.bias": torch.zeros(3)}, "epoch": 3}, path)
+    assert list(weight_files.read_checkpoint(path)) == ["run", "state_dict", "epoch"]

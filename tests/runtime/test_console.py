@@ -320,11 +320,18 @@ def test_a_real_stage_that_succeeds_without_a_terminal_prints_nothing_no_warning
     assert "extract done in" in log_of(folder, "extract")
 
 
+def test_a_name_that_is_not_text_does_not_end_the_log(tmp_path: Path) -> None:
+    with console.session("a", tmp_path / "a.log"):
+        console.log.info("face\udce9.jpg")
+        console.log.info("and on")
+    assert re.search(r"face\\udce9\.jpg\n.*and on", (tmp_path / "a.log").read_text())
+
+
 def test_a_real_stage_that_fails_prints_its_error(folder: Path) -> None:
-    done = run_for_real("stages.train run9")
+    done = run_for_real("stages.train run9 0")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: params.yaml: key 'runs.run9' is missing\n"
-    assert f"ParamsError: {done.stderr.removeprefix('error: ')}" in log_of(folder, "train@run9")
+    assert f"ParamsError: {done.stderr.removeprefix('error: ')}" in log_of(folder, "train@run9-0")
     done = run_for_real("stages.best")
     assert (done.returncode, done.stdout) == (1, "")
     first, *_, last = done.stderr.splitlines()

@@ -133,8 +133,9 @@ def test_only_the_classes_of_the_study_are_kept_and_all_basic_rows() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_split_without_images_of_the_classes_is_named(split: str) -> None:
     rows = [row(s, s, label="Sadly_Angry") for s in SPLITS if s != split]
-    with pytest.raises(SourceError, match=f"no compound image of the study's classes in split {split}"):
+    with pytest.raises(SourceError, match=f"no compound image of the study's classes in split {split}") as e:
         audit.need_enough([*rows, row("b", split, "basic")], ["Sadly_Angry"])
+    assert (f"data.imagefolder.{split}=0.15" in str(e.value)) == (split != "train")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -173,6 +174,44 @@ def test_wrong_pixels_are_named_by_their_line(tmp_path: Path, old: str, new: str
     put(tmp_path, {"fer2013new.csv": votes_file(ROWS), "fer2013.csv": "\n".join(lines)})
     with pytest.raises(SourceError, match=r"fer2013\.csv, line 4"):
         found(tmp_path)
+
+
+def as_kaggle_has_it(text: str) -> str:
+    """`icml_face_data.csv`: the same columns in another order, blanks before their names."""
+    rows = [line.split(",") for line in text.splitlines()]
+    emotion, pixels, usage = (rows[0].index(name) for name in ("emotion", "pixels", "Usage"))
+    body = [f"{row[emotion]},{row[usage]},{row[pixels]}" for row in rows[1:]]
+    return "\n".join(["emotion, Usage, pixels", *body]) + "\n"
+
+
+@pytest.mark.parametrize("name", ["icml_face_data.csv", "fer2013", "fer2013.csv.csv", "fer2013.tar.gz"])
+def test_the_table_of_pixels_is_read_as_sites_give_it_now(tmp_path: Path, name: str) -> None:
+    text = pixels_file(ROWS)
+    put(tmp_path / "plain", {"fer2013new.csv": votes_file(ROWS), "fer2013.csv": text})
+    put(tmp_path / "other", {"fer2013new.csv": votes_file(ROWS)})
+    if name.endswith(".tar.gz"):
+        with tarfile.open(tmp_path / "other" / name, "w:gz") as tar:
+            for member, content in (("fer2013/README", b"words"), ("fer2013/fer2013.csv", text.encode())):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    else:
+        put(tmp_path / "other", {name: as_kaggle_has_it(text) if "icml" in name else text})
+    assert fingerprint_of(tmp_path / "other") == fingerprint_of(tmp_path / "plain")
+
+
+def test_two_tables_of_pixels_are_refused_and_what_is_not_expected_is_named(tmp_path: Path) -> None:
+    put(tmp_path, {"fer2013new.csv": votes_file(ROWS), "fer2013.csv": pixels_file(ROWS)})
+    put(tmp_path, {"icml_face_data.csv": as_kaggle_has_it(pixels_file(ROWS))})
+    with pytest.raises(
+        SourceError, match=r"fer2013\.csv and icml_face_data\.csv are tables of the same faces"
+    ):
+        read(tmp_path, "rafce14", FerplusParams())
+    for name in ("fer2013.csv", "icml_face_data.csv"):
+        (tmp_path / name).unlink()
+    put(tmp_path, {"train.csv": "emotion,pixels\n", "notes.txt": "words"})
+    with pytest.raises(SourceError, match=r"no faces; .*What lies there: notes\.txt, train\.csv"):
+        read(tmp_path, "rafce14", FerplusParams())
 
 
 def test_both_layouts_at_once_are_an_error(tmp_path: Path) -> None:

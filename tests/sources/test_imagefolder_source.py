@@ -59,13 +59,67 @@ ROWS = (
 
 
 @pytest.mark.parametrize("label", [*COMPOUND, *BASIC])
-def test_a_class_is_known_in_any_case_with_spaces_or_hyphens(label: str) -> None:
-    for name in (label, label.lower(), label.upper(), label.replace("_", " "), label.replace("_", "-")):
-        assert label_of(name) == label
+def test_a_class_is_known_in_any_case_and_form_that_people_write(label: str) -> None:
+    spaced = label.replace("_", " ")
+    for name in (
+        *(label, label.lower(), label.upper(), spaced, label.replace("_", "-"), label.replace("_", "")),
+        *(
+            label.replace("_", "").lower(),
+            spaced.replace(" ", "  "),
+            f"{label} ",
+            f"03_{label}",
+            f"7. {spaced}",
+        ),
+        *(spaced.replace(" ", " & "), spaced.replace(" ", " and "), spaced.replace(" ", "And")),
+    ):
+        assert label_of(name) == label, name
 
 
-def test_words_in_another_order_are_another_class() -> None:
-    assert label_of("Surprised_Happily") is None
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *(("angry", "anger"), ("Happy", "happiness"), ("SAD", "sadness"), ("fearful", "fear")),
+        *(("surprised", "surprise"), ("disgusted", "disgust"), ("0_angry", "anger"), ("joy", "happiness")),
+        *(
+            ("Sad_Angry", "Sadly_Angry"),
+            ("happy surprise", "Happily_Surprised"),
+            ("fearangry", "Fearfully_Angry"),
+        ),
+        *(("surprised happily", "Happily_Surprised"), ("disgust & anger", "Angrily_Disgusted")),
+    ],
+)
+def test_other_words_for_an_emotion_and_either_order_are_read(name: str, label: str) -> None:
+    assert label_of(name) == label
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "contempt",
+        "",
+        "12",
+        "happy sad angry",
+        "happyhappy",
+        "neutral happy",
+        "sadistic",
+        "unhappy",
+        "and",
+        "class",
+    ],
+)
+def test_what_has_no_one_reading_is_not_a_class(name: str) -> None:
+    assert label_of(name) is None
+
+
+def test_all_folders_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
+    put(tmp_path, dict.fromkeys(("train/contempt/1.jpg", "dev/Neutral/1.jpg", "train/happy/1.jpg"), b"a"))
+    put(tmp_path, {"train/contempt/2.jpg": b"a", "3.jpg": b"a"})
+    with pytest.raises(SourceError) as refused:
+        read(tmp_path, "rafdb11", ImagefolderParams())
+    words = str(refused.value)
+    assert words.count("contempt") == 2 and "(3 in all)" in words, "each folder once"
+    assert "'contempt' is not a class" in words and "'dev' is not a split" in words
+    assert "3.jpg: lies outside <split>/<class>/" in words and "splits are train" in words
 
 
 @pytest.mark.parametrize("wrapping", ["", "data/"])
@@ -88,8 +142,8 @@ def test_a_readme_beside_the_tree_is_no_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("train/Joyful/1.jpg", r"train/Joyful/1\.jpg: 'Joyful' is not a class; known are Happily_Surprised"),
-        ("dev/Neutral/1.jpg", "'dev' is not a split; use train"),
+        ("train/Bored/1.jpg", r"train/Bored: 'Bored' is not a class .*classes are Happily_Surprised"),
+        ("dev/Neutral/1.jpg", "'dev' is not a split .*splits are train"),
         ("1.jpg", "lies outside <split>/<class>/"),
         ("test/Neutral/more/2.jpg", "'Neutral' is not a split"),
         ("copy/test/Neutral/1.jpg", r"several trees, \., copy"),

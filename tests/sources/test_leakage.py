@@ -8,13 +8,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
 from emotions.data.images import decode
 from emotions.data.knobs import ImageLimits
@@ -126,8 +125,17 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "mirrored": ImageOps.mirror,
     "lettered": lambda i: lettered(i),
 }
-HARDER = ("another crop", "lettered")
-"""Changes that move more bits of the hash: of such copies most are found, not nearly all."""
+HARDER = ("another crop", "lettered", "turned by 17 degrees", "zoomed in", "zoomed out")
+"""Changes that move more bits of the hash, or lie between the places tried: most such copies are found."""
+AUGMENTED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "turned by 5 degrees": lambda i: i.rotate(5),
+    "turned by 17 degrees": lambda i: i.rotate(-17),
+    "half turn": lambda i: i.rotate(180),
+    "upside down": ImageOps.flip,
+    "zoomed in": lambda i: i.crop((12, 12, i.width - 12, i.height - 12)).resize(i.size),
+    "zoomed out": lambda i: ImageOps.expand(i, 14, "black").resize(i.size),
+    "shifted": lambda i: ImageChops.offset(i, 16, -8),
+}
 
 
 def recompressed(image: Image.Image, quality: int) -> Image.Image:
@@ -144,21 +152,21 @@ def lettered(image: Image.Image) -> Image.Image:
 
 def pairs_among(images: list[Image.Image], splits: list[str]) -> list[Pair]:
     rows = [row(f"{i:02d}", split, pixels=f"{i}") for i, split in enumerate(splits)]
-    grey = [np.array(ImageOps.grayscale(i).resize((leakage.SIDE,) * 2, Image.Resampling.BOX)) for i in images]
+    grey = [leakage.grey(image) for image in images]
     return leakage.near_copies(
         rows, [leakage.perceptual_hash(i) for i in images], lambda r: grey[int(r.source_id)]
     )
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, *AUGMENTED])
 def test_a_changed_copy_in_another_split_is_found(faces: list[Image.Image], change: str) -> None:
-    copies = [CHANGES[change](face) for face in faces]
+    copies = [(CHANGES | AUGMENTED)[change](face) for face in faces]
     found = pairs_among(faces + copies, ["train"] * len(faces) + ["test"] * len(copies))
     partners = {(int(p.kept.source_id) - len(faces), int(p.other.source_id)) for p in found}
     right = {(i, i) for i in range(len(faces))}
     assert partners <= right, "different faces taken for copies"
     assert len(partners) >= (0.6 if change in HARDER else 0.9) * len(right)
-    assert all(p.mirrored == (change == "mirrored") for p in found)
+    assert all(p.mirrored == (change in ("mirrored", "upside down")) for p in found)
 
 
 def test_near_copies_within_a_split_are_left_alone(faces: list[Image.Image]) -> None:
@@ -225,6 +233,21 @@ def test_with_warn_all_stay_and_the_pairs_are_listed(
         ("pixel copy", "val", "train"),
     ]
     assert "2 pairs of images cross the splits and stay" in caplog.text
+
+
+def test_a_set_that_looks_augmented_is_told_so_and_one_with_a_near_copy_is_not(
+    tmp_path: Path,
+    faces: list[Image.Image],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tree(tmp_path, faces)
+    run_extract(tmp_path, monkeypatch)
+    assert "looks augmented" not in caplog.text
+    for number, change in enumerate(AUGMENTED.values()):
+        change(faces[3]).save(tmp_path / f"data/raw/imagefolder/train/Sadly_Angry/augmented{number}.png")
+    run_extract(tmp_path, monkeypatch)
+    assert "1 of 3 held-out images have several near-copies in train" in caplog.text
 
 
 def test_with_error_nothing_is_written_and_what_stood_there_stays(

@@ -8,8 +8,8 @@ import pytest
 from conftest import Study, study_in
 
 from emotions import params_file
-from tools.dev.accept import RefusedError, accept, only_code_moved, outputs_are_recorded
-from tools.referee import committed
+from tools.dev.accept import RefusedError, accept, only_code_moved, record
+from tools.referee import committed, rerun
 
 
 @pytest.fixture
@@ -51,16 +51,29 @@ def test_a_refactoring_is_recorded_and_nothing_is_due_afterwards(study: Study) -
     assert "def majority(" in text
     path.write_text(text.replace("def majority(", "def majority_share(") + "\n\nmajority = majority_share\n")
     append(study, "emotions/training/loop.py", "\n# a remark that retrains\n")
-    assert "train@run1" in study.dvc("status", "dvc.yaml")
+    _new_knob(study)
+    weights = study.folder / "models/last_epoch/run1-0.pth"
+    content = weights.read_bytes()
+    weights.unlink()  # as in a clone without the cache
+    assert "train@run1-0" in study.dvc("status", "dvc.yaml")
     before = params_file.load(study.folder / "dvc.lock")["stages"]
     done = command(study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "outputs of the study of seconds are the same" in done.stdout
+    weights.write_bytes(content)
     assert "up to date" in study.dvc("status", "dvc.yaml")
+    assert "nice_round" in study.read("dvc.lock")
     after = params_file.load(study.folder / "dvc.lock")["stages"]
     assert {n: s["outs"] for n, s in after.items()} == {n: s["outs"] for n, s in before.items()}
     changed = {line[3:] for line in study.git("status", "--porcelain").splitlines()}
-    assert changed == {"dvc.lock", "emotions/evidence/metrics.py", "emotions/training/loop.py"}
+    code = {"emotions/evidence/metrics.py", "emotions/training/loop.py", "emotions/reporting/knobs.py"}
+    assert changed == {"dvc.lock", "params.yaml", *code}
+
+
+def _new_knob(study: Study) -> None:
+    """A knob that changes nothing, in a group that a stage reads."""
+    study.params(("  language: en ", "  nice_round: 2\n  language: en "))
+    append(study, "emotions/reporting/knobs.py", "    nice_round: int = 2\n")
 
 
 def test_a_change_of_bytes_is_named_and_not_recorded(study: Study) -> None:
@@ -71,8 +84,8 @@ def test_a_change_of_bytes_is_named_and_not_recorded(study: Study) -> None:
     lock = study.read("dvc.lock")
     done = command(study)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "metrics/runs/run1.json (evaluate@run1): other bytes" in done.stdout
-    assert "Not recorded" in done.stdout and "models/runs/run1.pth" not in done.stdout
+    assert "metrics/runs/run1-0.json (evaluate@run1-0): other bytes" in done.stdout
+    assert "Not recorded" in done.stdout and "models/runs/run1-0.pth" not in done.stdout
     assert study.read("dvc.lock") == lock
 
 
@@ -91,18 +104,16 @@ def test_what_is_more_than_code_is_refused(study: Study) -> None:
     assert "claims.yaml, which report reads, changed as well" in refusal(study)
 
 
-def test_an_output_that_is_missing_or_tampered_with_is_refused(study: Study) -> None:
-    append(study, "emotions/evidence/metrics.py", "\n# a remark\n")
-    metric = study.folder / "metrics/runs/run1.json"
-    metric.write_text(metric.read_text().replace('"accuracy"', '"accuracy" '))
-    assert "metrics/runs/run1.json of evaluate@run1 is modified" in refusal(study)
-    study.git("checkout", "metrics")
-    weights = study.folder / "models/last_epoch/run1.pth"
-    weights.chmod(0o644)
-    weights.unlink()
-    assert "models/last_epoch/run1.pth of train@run1 is deleted" in refusal(study)
-    weights.write_bytes(b"better weights")
-    assert "models/last_epoch/run1.pth of train@run1 is modified" in refusal(study)
+def test_a_stage_that_dvc_yaml_has_changed_is_refused(study: Study) -> None:
+    text = study.read("dvc.yaml")
+    (study.folder / "dvc.yaml").write_text(
+        text.replace("outs: [models/best_resnet50.pth]", "outs: [models/b]")
+    )
+    lock = study.read("dvc.lock")
+    now = committed.Side(study.folder, "")
+    with pytest.raises(RefusedError, match=r"dvc\.yaml changed more than code of best"):
+        record(now, rerun.declared_stages(study.folder))
+    assert study.read("dvc.lock") == lock
 
 
 def test_a_commit_that_was_never_run_is_refused(study: Study) -> None:
@@ -119,4 +130,6 @@ def test_where_nothing_moved_the_checks_pass(study: Study) -> None:
     _, commit = committed.commit_of(study.folder, "HEAD")
     before, now = committed.Side(study.folder, commit), committed.Side(study.folder, "")
     only_code_moved(before, now, committed.lock_of(before))
-    outputs_are_recorded(study.folder)
+    lock = study.read("dvc.lock")
+    record(now, rerun.declared_stages(study.folder))
+    assert study.read("dvc.lock") == lock

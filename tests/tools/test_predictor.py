@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,12 @@ def test_weights_that_do_not_say_their_classes_are_refused(tmp_path: Path) -> No
         Predictor(path)
 
 
+def as_jpeg(content: bytes) -> bytes:
+    out = io.BytesIO()
+    picture(content).save(out, "JPEG")
+    return out.getvalue()
+
+
 def asked(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools.serve.predict", *arguments]
     return subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
@@ -212,9 +219,86 @@ def test_nothing_to_ask_is_exit_status_two(weights: Path, tmp_path: Path, what: 
 
 
 def test_overlays_of_pictures_with_one_name_have_names_of_their_own() -> None:
+    names = predict.OverlayNames()
+
     def name(path: str, number: int) -> str:
         face = predictor.Face(path, number, 2, (0, 0, 1, 1), "face", np.zeros((1, 1, 3), np.uint8))
-        return predict.overlay_name(Prediction(face, np.ones(1), None))
+        return names(Prediction(face, np.ones(1), None))
 
     assert name("/a/x.jpg", 1) == "a__x.jpg-1.png"
-    assert len({name("/a/x.jpg", 1), name("/b/x.jpg", 1), name("/a/x.jpg", 2), name("../a/y.jpg", 1)}) == 4
+    paths = (
+        *("/a/x.jpg", "/b/x.jpg", "../a/x.jpg", "a/x.jpg", "/a__x.jpg", "/A/x.JPG"),
+        *(f"/{'long' * 40}/{i}/x.jpg" for i in range(2)),
+    )
+    made = {name(path, number).casefold() for path in paths for number in (1, 2)}
+    assert len(made) == 2 * len(paths)
+    assert all(len(one.encode()) < 255 for one in made)
+    assert name("/b/x.jpg", 1) == name("/b/x.jpg", 1), "the same face has the same name"
+
+
+def test_pictures_of_other_kinds_in_a_folder_are_listed_as_not_used(weights: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    for name in ("a.jfif", "._a.jfif", ".ipynb_checkpoints/a-checkpoint.jpg", "@eaDir/a.jpg", "Thumbs.db"):
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        (pictures / name).write_bytes(as_jpeg(drawn(0)))
+    for name in ("b.webp", "c.bmp", "d.gif"):
+        picture(drawn(0)).save(pictures / name)
+    (pictures / "e.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    done = asked(str(pictures), "--model", str(weights))
+    assert done.returncode == 1
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == [str(pictures / "a.jfif")]
+    listed = [line for line in done.stderr.splitlines() if line.startswith("not used: ")]
+    assert [Path(line.split(": ")[1]).name for line in listed] == ["b.webp", "c.bmp", "d.gif", "e.heic"]
+
+
+def test_what_is_no_file_is_listed_and_never_waited_for(weights: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "folder.jpg").mkdir(parents=True)
+    (pictures / "without_suffix").write_bytes(drawn(0))
+    (pictures / "README").write_text("no picture")
+    picture(drawn(0)).save(pictures / "animated.png", save_all=True, append_images=[picture(drawn(1))])
+    picture(drawn(0)).convert("CMYK").save(pictures / "printed.JPG")
+    (pictures / "broken.jpg").symlink_to("nowhere.jpg")
+    (pictures / "loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(pictures / "pipe.png")
+    done = asked("-", "--model", str(weights), given=f"{pictures}\nname\0.png\n")
+    assert done.returncode == 1
+    answered = [Path(line.split(" (")[0]).name for line in done.stdout.splitlines()]
+    assert answered == ["printed.JPG", "without_suffix"]
+    listed = [line for line in done.stderr.splitlines() if line.startswith("not used: ")]
+    wanted = ("animated.png", "broken.jpg", "loop.jpg", "pipe.png", "null byte")
+    assert len(listed) == len(wanted)
+    assert all(what in line for what, line in zip(wanted, listed, strict=True))
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    for name in ("closed/a.jpg", "open/b.JPG"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(os, "scandir", closed)
+    assert list(predict.pictures([str(tmp_path)])) == [tmp_path / "closed", tmp_path / "open/b.JPG"]
+
+
+def test_lists_of_other_systems_and_names_that_a_terminal_lacks(weights: Path, tmp_path: Path) -> None:
+    names = ["eins.jpg", "zwei \u732b.jpg", os.fsdecode(b"drei\xff.jpg")]
+    for name in names:
+        (tmp_path / name).write_bytes(as_jpeg(drawn(0)))
+    given = "\ufeff" + "".join(f"{tmp_path / name}\r\n" for name in names[:2])
+    command = [sys.executable, "-m", "tools.serve.predict", "-", "--model", str(weights)]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=ROOT, input=given.encode(), capture_output=True, env=environment)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+    plain = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command[3:4] = [str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=plain, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3), done.stderr
+    assert b"zwei \\u732b.jpg" in done.stdout and b"drei\\udcff.jpg" in done.stdout

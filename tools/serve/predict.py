@@ -11,8 +11,12 @@ listed at the end. Exit status: 1 if there are any, 2 if no picture could be use
 
 import argparse
 import csv
+import hashlib
+import io
 import json
+import os
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +25,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from emotions.attention.knobs import AttentionError
+from emotions.data.leftovers import is_leftover
 from emotions.model.weight_files import WeightsError
 from emotions.params_file import ParamsError
 from emotions.plotting import png
@@ -29,7 +34,15 @@ from emotions.runtime.console import progress
 from emotions.taxonomy import display
 from tools.serve.predictor import Failure, Prediction, Predictor, maps_of
 
-SUFFIXES: Final = {".jpg", ".jpeg", ".png"}
+SUFFIXES: Final = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png"),
+    *(".webp", ".heic", ".heif", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".jxl"),
+}
+"""Suffixes of pictures; a folder's pictures of kinds that are not read are listed at the end."""
+BEGINNINGS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+"""First bytes of JPEG and PNG files, which tell a picture without suffix."""
+LONGEST: Final = 60
+"""Characters of a map's name before its number, at most 4 bytes each."""
 TOP: Final = 3
 COLUMNS: Final = (
     "image", "face", "of", "left", "top", "right", "bottom", "how",
@@ -41,13 +54,33 @@ def pictures(paths: Sequence[str]) -> Iterator[Path]:
     """Files that the arguments name; a folder stands for its JPEGs and PNGs by name, subfolders included."""
     for path in paths:
         if path == "-":
-            yield from pictures([line.rstrip("\n") for line in sys.stdin if line.strip()])
+            lines = (line.removeprefix("\ufeff").rstrip("\r\n") for line in sys.stdin)
+            yield from pictures([line for line in lines if line.strip()])
         elif Path(path).is_dir():
-            yield from sorted(
-                p for p in Path(path).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-            )
+            yield from sorted(_under(Path(path)))
         else:
             yield Path(path)
+
+
+def is_picture_without_suffix(path: Path) -> bool:
+    """Whether it begins as one; what cannot be read is none."""
+    if path.suffix or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(BEGINNINGS)
+    except OSError:
+        return False
+
+
+def _under(folder: Path) -> Iterator[Path]:
+    """Pictures in a folder and below; a folder that cannot be listed stands for what lies in it."""
+    closed: list[Path] = []
+    for base, folders, files in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
+        folders[:] = [name for name in folders if not is_leftover(name)]
+        paths = (Path(base, name) for name in files if not is_leftover(name))
+        yield from (p for p in paths if p.suffix.lower() in SUFFIXES or is_picture_without_suffix(p))
+    yield from closed
 
 
 def record(found: Prediction, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -95,10 +128,21 @@ def explained(found: Prediction, one: dict[str, Any]) -> bytes:
     return png(figure, dpi=150)
 
 
-def overlay_name(found: Prediction) -> str:
-    """A unique file name for each face in one folder: `photos__trip__one.jpg-2.png`."""
-    parts = [p for p in Path(found.face.path).parts if p not in ("/", "..", ".")]
-    return f"{'__'.join(parts)}-{found.face.number}.png"
+class OverlayNames:
+    """A file name in one folder for each face of each picture: `photos__trip__one.jpg-2.png`."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, str] = {}
+
+    def __call__(self, found: Prediction) -> str:
+        """The name; the hash of the path joins it where another picture's would be the same file."""
+        path = found.face.path
+        parts = [p for p in Path(path).parts if p not in ("/", "..", ".")]
+        stem = "__".join(parts)[-LONGEST:]
+        same = unicodedata.normalize("NFC", stem).casefold()
+        if self._taken.setdefault(same, path) != path:
+            stem = f"{stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+        return f"{stem}-{found.face.number}.png"
 
 
 def main() -> int:
@@ -125,7 +169,11 @@ def main() -> int:
     except (WeightsError, AttentionError, ParamsError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
+    for stream in (sys.stdout, sys.stderr):  # names that the terminal's encoding lacks are escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     failures: list[Failure] = []
+    overlay_name = OverlayNames()
     asked, table = 0, csv.writer(sys.stdout, lineterminator="\n")
     if arguments.csv:
         table.writerow(COLUMNS)

@@ -143,10 +143,14 @@ class Predictor:
 
         def read(path: Path) -> list[Face | Failure]:
             try:
+                if path.exists() and not path.is_file():  # reading a pipe could wait for ever
+                    return [Failure(str(path), f"{path}: not a file")]
                 picture = images.inspect(path.read_bytes(), str(path), limits).image
                 return list(cut(picture, str(path), self.crop, size=self.image_size))
             except (ImageError, OSError) as error:
                 return [Failure(str(path), str(error))]
+            except ValueError as error:  # a NUL in a list's name
+                return [Failure(str(path), f"{str(path)!r}: {error}")]
 
         with ThreadPoolExecutor(cores()) as pool:
             found = (one for several in in_order(pool, read, paths, ahead=2 * batch_size) for one in several)
