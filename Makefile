@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro verify accept test test-extras test-studies demo-extra vlm-extra lint lock experiments predict demo vlm export pr-report documents repeats ablation learning-curve
-repro: $(BIN)/.installed  # dvc repro, and first how long it will take here
+# In any locale, and in a container whose user has no name.
+export PYTHONUTF8 := 1
+export USER ?= $(shell id -un 2>/dev/null)
+
+.PHONY: repro verify accept test test-extras test-studies demo-extra vlm-extra lint lock experiments predict demo vlm export pr-report documents seeds longer learning-curve ablation
+repro: $(BIN)/.installed  # what dvc repro makes, stages side by side, and first how long it will take here
 	@$(ACTIVE) python -m tools.repro
 	@echo "The report: report/report.html"
 
 COMMIT ?= HEAD
-verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; TARGET=train@run2: one stage
+verify: $(BIN)/.installed  # runs a commit again in a clean clone and compares; TARGET=train@run2-0: one stage
 	@$(ACTIVE) python -m tools.referee.verify $(TARGET) --commit "$(COMMIT)"
 
 test: $(BIN)/.installed
@@ -41,7 +45,7 @@ lock: $(BIN)/.installed  # requirements.in -> requirements.txt, then those of th
 # chooses by. The full table: dvc exp show
 experiments: $(BIN)/.installed
 	@$(ACTIVE) dvc exp show --no-pager --only-changed --precision 3 --drop '.*/' \
-		--drop '.*\.(train_accuracy|test_accuracy|test_macro_f1|gap|last_epoch_gap|selected_epoch)$$'
+		--drop '.*\.(train_|test_|gap|last_epoch_gap|selected_epoch).*' --drop '.*_sd$$'
 
 documents: $(BIN)/.installed  # the outputs and pictures that docs/ shows, made anew
 	$(ACTIVE) python -m tools.dev.documents
@@ -65,25 +69,22 @@ BASE ?= main
 pr-report: $(BIN)/.installed  # what the working tree changes against BASE, as Markdown; its figures in pr-report/
 	@$(ACTIVE) python -m tools.referee.pr_report --base "$(BASE)" --images pr-report
 
-# Of the last commit, each seed an experiment of its own; the same command goes on where it was cut off.
-SEEDS ?= 0 1 2 3 4
-NAME ?= repeat
-JOBS ?= 1
-EXPERIMENTS = $(foreach change,$(SET),--set '$(change)') $(if $(RUNS),--runs $(RUNS)) $(if $(SCORES_ONLY),--scores-only) --jobs $(JOBS)
-repeats: $(BIN)/.installed  # DATA_SEEDS="0 1": of the drawn faces, too; SET="train.epochs=20" NAME=longer: all with that
-	@$(ACTIVE) python -m tools.repeats --seeds $(SEEDS) $(if $(DATA_SEEDS),--data-seeds $(DATA_SEEDS)) \
-		$(if $(IN_ADVANCE),--named-in-advance $(IN_ADVANCE)) $(if $(AGAINST),--against $(AGAINST)) --name "$(NAME)" $(EXPERIMENTS)
+# Each is one experiment in this working tree, whose stages run side by side; what is trained already is not trained again.
+BASE_RUNS := run1,run2,run3
+REPRO = $(ACTIVE) python -m tools.repro $(if $(JOBS),--jobs $(JOBS))
+SEEDS ?= 0,1,2,3,4
+seeds: $(BIN)/.installed  # SEEDS=0,1,2,3,4: every run with each of them
+	@$(REPRO) -S 'study.seeds=[$(SEEDS)]' --name seeds
+
+longer: $(BIN)/.installed  # each run beside a longer training of its recipe: is it under-trained?
+	@$(REPRO) -S 'study.runs=[$(BASE_RUNS),run1_longer,run2_longer,run3_longer]' --name longer
+
+learning-curve: $(BIN)/.installed  # run 1 on fewer images
+	@$(REPRO) -S 'study.runs=[$(BASE_RUNS),run1_half,run1_quarter,run1_eighth]' --name learning-curve
 
 RUN ?= run4
-BASE_RUN ?= run1
-WAYS ?= with without
-ablation: $(BIN)/.installed  # what each ingredient of RUN carries, on validation
-	@$(ACTIVE) python -m tools.ablation --run $(RUN) --base $(BASE_RUN) --ways $(WAYS) --seeds $(SEEDS) \
-		$(foreach change,$(SET),--set '$(change)') --jobs $(JOBS)
-
-FRACTIONS ?= 0.125 0.25 0.5 1
-learning-curve: $(BIN)/.installed
-	@$(ACTIVE) python -m tools.learning_curve --fractions $(FRACTIONS) --seeds $(SEEDS) $(EXPERIMENTS)
+ablation: $(BIN)/.installed  # RUN=run4: the study with this run, which differs from another in one knob
+	@$(REPRO) -S 'study.runs=[$(BASE_RUNS),$(RUN)]' --name ablation-$(RUN)
 
 $(BIN)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

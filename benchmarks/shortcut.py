@@ -50,7 +50,7 @@ def study(folder: Path, shortcut: int, seed: int) -> Path:
         values = changed(params_file.load(path), SMALLER)
         values["seed"] = values["data"]["synthetic"]["seed"] = seed
         values["data"]["synthetic"]["shortcut"] = float(shortcut)
-        values["runs"] = {"run1": values["runs"]["run1"]}
+        values["study"] = {"runs": ["run1"], "seeds": [seed]}
         path.write_text(yaml.safe_dump(values, sort_keys=False))
         begun = time.monotonic()
         run(place, "dvc", "repro", "--no-commit", "--no-run-cache")
@@ -61,7 +61,8 @@ def study(folder: Path, shortcut: int, seed: int) -> Path:
 
 def measures(place: Path) -> dict[str, float]:
     """What one study says of run 1."""
-    scores = json.loads((place / "metrics/runs/run1.json").read_text())["selected"]
+    (network,) = (place / "metrics/runs").glob("run1-*.json")
+    scores = json.loads(network.read_text())["selected"]
     heat = json.loads((place / "metrics/attention/run1.json").read_text())["shares"]
     tested = json.loads((place / "metrics/faithfulness/run1.json").read_text())
     train, val = (tested["rests_on"][split] for split in ("train", "val"))

@@ -1,89 +1,70 @@
-"""How far the results of the default study move: other seeds, threads, precision, processes.
+"""How far the results of the default study move: other starts, threads, number formats, processes.
 
-Usage: python -m benchmarks.spread FOLDER [VARIANT ...] [--runs run1 ...]
+Usage: python -m benchmarks.spread FOLDER [VARIANT ...]
 
-Trains and scores the study of HEAD once for each variant, in FOLDER/<variant>, and prints the table. The data
-are those of this working tree's cache (`dvc repro` first). A variant that is finished in FOLDER is not run
-again, one that was interrupted goes on; without names all are run. On 2 cores each takes 7 to 15 minutes;
-`--runs` leaves the other runs out.
+Runs the study of HEAD once for each variant, with the first seed, in FOLDER/<variant>. Prints the scores, and
+by kind of metric the largest change against the first variant, of all numbers that `tools.referee.verify`
+compares. The clones share DVC's cache of this working tree: what was computed with `tools.repro` is not
+computed again. On 2 cores a variant takes 5 to 10 minutes. The spread over seeds stands in the study's own
+summary.
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
-import time
+from collections import defaultdict
 from pathlib import Path
 
-import torch
+from emotions import params_file
+from emotions.knobs import Tolerance
+from emotions.params_file import StudyParams
+from tools.referee import verify
 
 ROOT = Path(__file__).parent.parent
-SEEDS = [f"seed {seed}" for seed in range(5)]
-VARIANTS: dict[str, dict[str, str]] = {
-    **{name: {"seed: 0 ": f"seed: {name.split()[1]} "} for name in SEEDS},
-    "1 thread": {"threads: 2 ": "threads: 1 "},
-    "float32": {"precision: auto ": "precision: float32 "},
-    "2 processes": {
-        "launcher: python ": "launcher: torchrun --standalone --nproc-per-node=2 ",
-        "threads: 2 ": "threads: 1 ",
-    },
+STARTS = [f"start {seed}" for seed in range(6)]
+VARIANTS: dict[str, list[str]] = {
+    **{name: [f"seed={name.split()[1]}"] for name in STARTS},
+    "2 threads": ["train.threads=2"],
+    "float32": ["train.precision=float32"],
+    "2 processes": ["launcher=torchrun --standalone --nproc-per-node=2"],
 }
-"""What each replaces in params.yaml. Two processes have a thread each: compare them with `1 thread`."""
-BASE = SEEDS[0]
-RUNS = ["run1", "run2", "run3"]
-DATA = ("data/dataset_resnet_224.zip", "data/extracted", "plots/contact_sheet.jpg")
+"""Changes of params.yaml by variant; the first is the study as it is."""
+METRICS = ("val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1", "train_accuracy")
 
 
-def run(folder: Path, *command: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
+def run(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed in {folder}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    return done.stdout
+        sys.exit(f"{' '.join(command)} failed in {folder}:\n{done.stdout[-2000:]}")
 
 
-def study(folder: Path, variant: str, runs: list[str]) -> dict[str, dict[str, float]]:
-    """Scores by run, of a study that is run where it is not finished."""
-    place = folder / variant.replace(" ", "-")
-    finished = place / f"minutes-{'-'.join(runs)}"
-    if not finished.exists():
-        if not place.exists():
-            run(ROOT, "git", "clone", "-q", str(ROOT), str(place))
-            run(place, "dvc", "config", "--local", "cache.dir", str(ROOT / ".dvc" / "cache"))
-            text = (place / "params.yaml").read_text()
-            for old, new in VARIANTS[variant].items():
-                if old not in text:
-                    sys.exit(f"{old!r} is not in params.yaml")
-                text = text.replace(old, new)
-            (place / "params.yaml").write_text(text)
-            run(place, "dvc", "checkout", *DATA)
-        begun = time.monotonic()
-        stages = [f"evaluate@{name}" for name in runs]
-        run(place, "dvc", "repro", "--no-commit", "--no-run-cache", *stages)
-        finished.write_text(f"{(time.monotonic() - begun) / 60:.1f}")
-    print(f"{variant}: {finished.read_text()} minutes", file=sys.stderr, flush=True)
-    scores = {}
-    for name in runs:
-        selected = json.loads((place / f"metrics/runs/{name}.json").read_text())["selected"]
-        scores[name] = {
-            **{f"{split} accuracy": selected[split]["accuracy"] for split in ("train", "val", "test")},
-            **{f"{split} macro-F1": selected[split]["macro_f1"] for split in ("val", "test")},
-        }
-    return scores
+def study(place: Path, changes: list[str]) -> None:
+    """Run the study of HEAD with these knobs and its first seed in a clone."""
+    if not place.exists():
+        run(ROOT, "git", "clone", "-q", str(ROOT), str(place))
+        cache = str(ROOT / ".dvc" / "cache")
+        run(place, sys.executable, "-m", "dvc", "config", "--local", "cache.dir", cache)
+    first = params_file.read(ROOT / "params.yaml", {"study": StudyParams})["study"].seeds[0]
+    knobs = [part for change in (f"study.seeds=[{first}]", *changes) for part in ("-S", change)]
+    run(place, sys.executable, "-m", "tools.repro", *knobs)
 
 
-def distance(folder: Path, one: str, other: str, name: str) -> float:
-    """Between the last weights of two variants, relative."""
-    vectors = []
-    for variant in (one, other):
-        path = folder / variant.replace(" ", "-") / "models" / "last_epoch" / f"{name}.pth"
-        state = torch.load(path, weights_only=True)["state_dict"]
-        vectors.append(torch.cat([v.flatten().double() for v in state.values()]))
-    return float((vectors[0] - vectors[1]).norm() / vectors[0].norm())
+def numbers(place: Path) -> dict[tuple[str, str], float]:
+    """All numbers that `verify` compares, by file and key."""
+    paths = (*place.glob("metrics/**/*.json"), *place.glob("plots/**/*.csv"))
+    return {
+        (str(path.relative_to(place)), key): value
+        for path in sorted(paths)
+        for key, value in verify.numbers(str(path.relative_to(place)), path.read_bytes()).items()
+    }
+
+
+def kind(key: str) -> str:
+    """The field of `Tolerance` that holds for a metric."""
+    marked = Tolerance(accuracy=0, macro_f1=0.5, heat=1).of(key)
+    return {0: "accuracy", 0.5: "macro_f1", 1: "heat"}[marked]
 
 
 def main() -> None:
@@ -91,39 +72,37 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="benchmarks.spread"
     )
     usage.add_argument("folder", type=Path)
-    usage.add_argument("variants", nargs="*", metavar="VARIANT", help=f"one of {', '.join(VARIANTS)}")
-    usage.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
+    usage.add_argument("variants", nargs="*", metavar="VARIANT", help=f"of {', '.join(VARIANTS)}")
     arguments = usage.parse_args()
     if unknown := set(arguments.variants) - set(VARIANTS):
         usage.error(f"no such variant: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
     folder, names = arguments.folder.absolute(), arguments.variants or list(VARIANTS)
     folder.mkdir(parents=True, exist_ok=True)
-    found = {name: study(folder, name, arguments.runs) for name in names}
-    print("| run | metric | " + " | ".join(names) + " |")
-    print("|:--|:--|" + "--:|" * len(names))
-    for name, scores in found[names[0]].items():
-        for metric in scores:
-            cells = [f"{100 * found[v][name][metric]:.1f}" for v in names]
-            print(f"| {name} | {metric} | " + " | ".join(cells) + " |")
-    seeds = [name for name in names if name in SEEDS]
-    if len(seeds) > 1:
-        print("\nOver seeds, in points:\n\n| run | metric | mean | standard deviation | range |")
-        print("|:--|:--|--:|--:|--:|")
-        for name, scores in found[seeds[0]].items():
-            for metric in scores:
-                values = [100 * found[v][name][metric] for v in seeds]
-                spread = f"{statistics.stdev(values):.1f} | {max(values) - min(values):.1f}"
-                print(f"| {name} | {metric} | {statistics.mean(values):.1f} | {spread} |")
-    if BASE in names:
-        print("\nAgainst seed 0: largest change of a metric, points; relative distance of the weights\n")
-        print("| variant | " + " | ".join(found[BASE]) + " |\n|:--|" + "--:|" * len(found[BASE]))
-        for variant in names:
-            if variant != BASE:
-                cells = []
-                for name, scores in found[BASE].items():
-                    moved = max(abs(found[variant][name][m] - scores[m]) for m in scores)
-                    cells.append(f"{100 * moved:.1f}, {distance(folder, BASE, variant, name):.3f}")
-                print(f"| {variant} | " + " | ".join(cells) + " |")
+    places = {name: folder / name.replace(" ", "-") for name in names}
+    for name, place in places.items():
+        study(place, VARIANTS[name])
+    summaries = {n: json.loads((p / "metrics/summary.json").read_text()) for n, p in places.items()}
+    print("| run | metric | " + " | ".join(names) + " | mean | standard deviation |")
+    print("|:--|:--|" + "--:|" * (len(names) + 2))
+    for name in summaries[names[0]]:
+        for metric in METRICS:
+            found = [100 * summaries[variant][name][metric] for variant in names]
+            spread = statistics.stdev(found) if len(found) > 1 else 0.0
+            cells = " | ".join(f"{value:.1f}" for value in (*found, statistics.fmean(found), spread))
+            print(f"| {name} | {metric} | {cells} |")
+    base = numbers(places[names[0]])
+    moved: dict[str, dict[str, float]] = defaultdict(dict)
+    for name in names[1:]:
+        other = numbers(places[name])
+        for (path, key), value in base.items():
+            if (path, key) in other:
+                change = abs(other[path, key] - value)
+                moved[kind(key)][name] = max(moved[kind(key)].get(name, 0.0), change)
+    print(f"\nLargest change against {names[0]} of a metric of a kind, fractions\n")
+    print("| kind | " + " | ".join(names[1:]) + " |")
+    print("|:--|" + "--:|" * (len(names) - 1))
+    for what, changes in moved.items():
+        print(f"| {what} | " + " | ".join(f"{changes[name]:.3f}" for name in names[1:]) + " |")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import logging
+import os
 import platform
 import re
 import shlex
@@ -28,10 +29,11 @@ def command(
     groups: Mapping[str, Any],
     usage: str | None,
     *,
+    seeded: bool = False,
     more: tuple[Path, Mapping[str, Any]] | None = None,
 ) -> None:
     """Run a stage from its command line: `main(values)`, or `main(values, name)` if a key holds a
-    placeholder for a block's name, `runs.{run}`.
+    placeholder for a block's name, `runs.{run}`; with `seeded` the last argument is a seed.
 
     `values` are the validated params of `groups` (see `emotions.params_file.read`) and of `more`, a second
     file with its groups.
@@ -47,9 +49,12 @@ def command(
     for file, keys in groups_of.items():
         for group, placeholder in dict.fromkeys(re.findall(r"(\w+)\.\{(\w+)\}", " ".join(keys))):
             parser.add_argument(placeholder, help=f"a block under `{group}` in {file}")
-    named = vars(parser.parse_args())
-    name = "@".join([stage, *named.values()])
-    file_name = re.sub(r"[^\w@]", "_", name)
+    if seeded:
+        parser.add_argument("seed", type=int, help="seed of the training")
+    given = vars(parser.parse_args())
+    named = {key: value for key, value in given.items() if key != "seed"}
+    name = "@".join([stage, "-".join(map(str, given.values()))]).rstrip("@")
+    file_name = re.sub(r"[^\w@-]", "_", name)
     if package != "stages":
         file_name = f"{package}_{file_name}"
 
@@ -65,7 +70,7 @@ def command(
         for key, value in values.items():
             log.info(f"{key.format(**named)}: {value}")
         versions.check()
-        main(values, *named.values())
+        main(values, *given.values())
 
 
 def headline(values: Mapping[str, Any], usage: str | None) -> str:
@@ -88,11 +93,11 @@ def _versions() -> str:
 
 
 def _commit() -> str:
-    """Log text for the checked-out commit; empty outside a git repository."""
+    """Log text for the checked-out commit, or why it is not known."""
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return f", commit {done.stdout.strip()}" if done.returncode == 0 else ""
+        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, check=False)
+    except OSError as error:
+        return f", commit unknown ({error})"
+    if done.returncode:
+        return f", commit unknown ({os.fsdecode(done.stderr).strip() or done.returncode})"
+    return f", commit {done.stdout.decode().strip()}"

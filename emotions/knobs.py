@@ -19,7 +19,7 @@ from emotions import params_file
 from emotions.attention.knobs import AttentionError, FaithfulnessParams, GradcamParams, choose_cam_layer
 from emotions.data.knobs import PreprocessParams
 from emotions.evidence.knobs import DiagnosisParams, EvaluateParams, ProbeParams, UncertaintyParams
-from emotions.params_file import Group, ParamsError, usable_names
+from emotions.params_file import Group, ParamsError, StudyParams, usable_names
 from emotions.reporting.knobs import ReportParams
 from emotions.sources import SOURCES, DataParams
 from emotions.training.knobs import PretrainedParams, RunParams, TrainParams
@@ -27,17 +27,35 @@ from emotions.training.knobs import PretrainedParams, RunParams, TrainParams
 Runs = Annotated[dict[str, RunParams], AfterValidator(usable_names)]
 
 
+class Tolerance(Group):
+    """Allowed change of a metric, by its kind, on a machine that rounds differently; fractions.
+
+    `accuracy` holds for all that counts right answers, differences of two such among them.
+    """
+
+    accuracy: float = Field(ge=0, le=1)
+    macro_f1: float = Field(ge=0, le=1)
+    heat: float = Field(ge=0, le=1)
+
+    def of(self, key: str) -> float:
+        """That of a metric, by its dotted key."""
+        return self.macro_f1 if "macro_f1" in key else self.heat if "heat" in key else self.accuracy
+
+    def __str__(self) -> str:
+        return ", ".join(f"{kind} {allowed:g}" for kind, allowed in self)
+
+
 class VerifyParams(Group):
-    """`tolerance`: allowed change of a metric (a fraction) on a machine that rounds differently."""
+    """Knobs of `tools.referee.verify`."""
 
-    tolerance: float = Field(ge=0, le=1)
+    tolerance: Tolerance
 
 
-class StudyParams(Group):
-    """The whole of params.yaml. `launcher`: the command that starts a training, `python` or `torchrun ...`.
-    `further_runs`: runs that the study leaves out."""
+class Params(Group):
+    """The whole of params.yaml. `launcher`: the command that starts a training, `python` or `torchrun`."""
 
     seed: int
+    study: StudyParams
     launcher: str = Field(min_length=1)
     data: DataParams
     preprocess: PreprocessParams
@@ -52,7 +70,6 @@ class StudyParams(Group):
     diagnosis: DiagnosisParams
     verify: VerifyParams
     report: ReportParams
-    further_runs: dict[str, RunParams] | None = None
 
 
 def check(path: Path) -> None:
@@ -63,20 +80,26 @@ def check(path: Path) -> None:
     """
     content = params_file.load(path)
     try:
-        params = StudyParams.model_validate(content, strict=True)
+        params = Params.model_validate(content, strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {'; '.join(map(_sentence, error.errors()))}") from error
     if faults := list(_faults(params)):
         raise ParamsError(f"{path}: {'; '.join(faults)}")
 
 
-def _faults(params: StudyParams) -> Iterator[str]:
+def _faults(params: Params) -> Iterator[str]:
     """Faults that no check of a single value finds."""
     try:
         choose_cam_layer(params.train.image_size, params.gradcam.min_grid)
     except AttentionError as error:
         yield str(error)
+    if unknown := [name for name in params.study.runs if name not in params.runs]:
+        near = difflib.get_close_matches(unknown[0], params.runs, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"runs are {', '.join(params.runs)}"
+        yield f"study.runs names {', '.join(unknown)}, which `runs` does not have; {hint}"
     for name, run in params.runs.items():
+        if name not in params.study.runs:
+            continue
         epochs = run.epochs or params.train.epochs
         if run.warmup_epochs and run.warmup_epochs >= epochs:
             yield f"runs.{name}.warmup_epochs is {run.warmup_epochs:g} of {epochs} epochs; lower it"
@@ -88,7 +111,7 @@ def _faults(params: StudyParams) -> Iterator[str]:
     yield from _launcher_faults(params)
 
 
-def _launcher_faults(params: StudyParams) -> Iterator[str]:
+def _launcher_faults(params: Params) -> Iterator[str]:
     command = shlex.split(params.launcher)
     if shutil.which(command[0]) is None:
         yield f"launcher: {command[0]!r} is not a command here; use python, or torchrun with its options"
@@ -102,7 +125,8 @@ def _launcher_faults(params: StudyParams) -> Iterator[str]:
             f"set it to {max(1, batch // processes) * processes}"
         )
     elif batch == processes:
-        normed = [name for name, run in params.runs.items() if set(run.trainable_parts) != {"head"}]
+        trained = {name: run for name, run in params.runs.items() if name in params.study.runs}
+        normed = [name for name, run in trained.items() if set(run.trainable_parts) != {"head"}]
         if normed or params.pretrained.basic_emotions.epochs:
             yield (
                 f"train.batch_size is {batch}: each of {processes} processes would give batch norm 1 image; "
@@ -128,7 +152,7 @@ def _sentence(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"key {name!r} is missing"
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(keys[-1], _known(StudyParams, keys[:-1]), n=1)
+        near = difflib.get_close_matches(keys[-1], _known(Params, keys[:-1]), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "remove it"
         return f"{name} is not a knob; {hint}"
     return f"{name}: {fault['msg']} (got {fault['input']!r})"

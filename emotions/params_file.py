@@ -5,12 +5,21 @@ model of each group stands in the module that uses it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 
 class ParamsError(ValueError):
@@ -35,6 +44,25 @@ def usable_names(names: dict[str, Any]) -> dict[str, Any]:
     if not names:
         raise ValueError("no run is named; the study needs at least one")
     return names
+
+
+class StudyParams(Group):
+    """Group `study`: names of the runs, each trained once with each of the seeds."""
+
+    runs: list[str] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "StudyParams":
+        for key, values in (("runs", self.runs), ("seeds", self.seeds)):
+            if twice := [str(v) for v, times in Counter(values).items() if times > 1]:
+                raise ValueError(f"{key}: {', '.join(twice)} stands there twice")
+        return self
+
+    @property
+    def networks(self) -> dict[str, list[str]]:
+        """Names of each run's networks, one a seed: `run1-0`."""
+        return {run: [f"{run}-{seed}" for seed in self.seeds] for run in self.runs}
 
 
 class _Yaml12Floats(yaml.SafeLoader):

@@ -41,14 +41,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
 def run(*command):
     """A command, with what it prints as it prints it; an error where it fails."""
     print("$", *command)
-    joined = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, **joined) as process:
+    joined = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, **joined, encoding="utf-8", errors="replace") as process:
         for line in process.stdout:
             print(line, end="")
     if process.returncode:
@@ -73,7 +74,7 @@ run(
     sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"
 )
 for key, value in (("user.name", "notebook"), ("user.email", "notebook@example.org")):
-    if subprocess.run(["git", "config", key], capture_output=True).returncode:
+    if subprocess.run(["git", "config", key], capture_output=True).returncode == 1:  # it is not set
         run("git", "config", key, value)  # DVC records experiments as commits
 
 # %% [markdown]
@@ -83,58 +84,50 @@ for key, value in (("user.name", "notebook"), ("user.email", "notebook@example.o
 # |:--|:--|
 # | `dataset_resnet_224.zip`, as an earlier study made it, or what Kaggle unpacked of it; or folders `train/<class>/*`, `val/...`, `test/...` ([which](../docs/data/imagefolder.md)) | `imagefolder` |
 # | the official files of RAF-CE, `RAFCE_partition.txt` among them ([which](../docs/data/rafce.md)) | `rafce` |
-# | `fer2013new.csv` and the images of FER2013 ([which](../docs/data/ferplus.md)) | `ferplus` |
+# | `fer2013new.csv` and FER2013, as images or as `fer2013.csv` ([which](../docs/data/ferplus.md)) | `ferplus` |
+# | RAF-DB, with its label lists or in numbered folders ([which](../docs/data/rafdb.md)) | `rafdb` |
 # | nothing | `synthetic`: drawn faces |
 #
-# Attached data that are none of these are an error; `ATTACHED = ""` leaves them alone.
+# In folders or zips, in any capitals: the study's own sources look (`emotions/sources`). Attached data that are none of
+# these, or of two, are an error; `ATTACHED = ""` leaves them alone.
 #
-# RAF-CE and FER2013 may not be passed on: keep the attached dataset private.
+# RAF-CE, RAF-DB and FER2013 may not be passed on: keep the attached dataset private.
 
 # %%
-KNOWN = {
-    "dataset_resnet_224.zip": "imagefolder",
-    "manifest.csv": "imagefolder",
-    "RAFCE_partition.txt": "rafce",
-    "fer2013new.csv": "ferplus",
-}
-attached = sorted(p for p in Path(ATTACHED).rglob("*") if p.is_file()) if ATTACHED else []
-sources = {KNOWN[p.name]: p.parent for p in attached if p.name in KNOWN}
-trees = {p.parents[2] for p in attached if len(p.parents) > 2 and p.parents[1].name == "train"}
-if not sources and len(trees) == 1:
-    sources = {"imagefolder": trees.pop()}
-if attached and len(sources) != 1:
-    raise RuntimeError(
-        f"in {ATTACHED} are data of {' and '.join(sources) or 'no known kind'}: see the table above, set ATTACHED"
-    )
-source = next(iter(sources), "synthetic")
-if sources:
-    # The official files may lie in several folders, or attached datasets.
-    whole = Path(os.path.commonpath([p.parent for p in attached]))
-    target, found = Path("data/raw") / source, sources[source] if source == "imagefolder" else whole
+sys.path.insert(0, str(study))
+from emotions.sources import source_of
+
+if ATTACHED not in ("", "/kaggle/input") and not Path(ATTACHED).is_dir():
+    raise RuntimeError(f"no folder {ATTACHED}: set ATTACHED, in the first cell")
+source = source_of(Path(ATTACHED)) if ATTACHED and Path(ATTACHED).is_dir() else None
+if source:
+    target = Path("data/raw") / source
     if not target.exists():  # links, so that nothing is copied; what is there from before stays
-        shutil.copytree(found, target, copy_function=os.symlink)
-    print(f"{found} -> {target}")
+        shutil.copytree(ATTACHED, target, copy_function=os.symlink)
+    print(f"{ATTACHED} -> {target}")
+source = source or "synthetic"
 print(f"data.source={source}")
 
 # %% [markdown]
 # ## The study
 #
-# One command. The number format is chosen for the machine, and two GPUs share every batch.
+# One command. The number format is chosen for the machine. As many trainings run at once as there are GPUs, each on
+# its own, or cores where there is none.
 
 # %%
 import torch
 
 gpus = torch.cuda.device_count()
-if not gpus and shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"]).returncode == 0:
-    raise RuntimeError(
-        f"here are GPUs that torch {torch.__version__} cannot use: take another accelerator, or none"
-    )
+if not gpus and shutil.which("nvidia-smi"):
+    asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace")
+    if asked.returncode == 0:
+        raise RuntimeError(
+            f"here are GPUs that torch {torch.__version__} cannot use: take another accelerator, or none"
+        )
+    print(f"no GPU is used; nvidia-smi says: {(asked.stdout + asked.stderr).strip() or asked.returncode}")
 print(f"{gpus} GPUs")
-changes = [f"data.source={source}"]
-if gpus > 1:
-    changes.append(f'launcher="torchrun --standalone --nproc-per-node={gpus}"')
-options = [part for change in (*changes, *CHANGES) for part in ("-S", change)]
-run(sys.executable, "-m", "dvc", "exp", "run", *options)
+options = [part for change in (f"data.source={source}", *CHANGES) for part in ("-S", change)]
+run(sys.executable, "-m", "tools.repro", *options, "--name", time.strftime("at-%H-%M-%S"))
 
 # %% [markdown]
 # ## The table, the verdicts, the ledger
@@ -144,7 +137,7 @@ run(sys.executable, "-m", "dvc", "exp", "run", *options)
 # %%
 from IPython.display import Image, Markdown, display
 
-report = Path("report/report.md").read_text()
+report = Path("report/report.md").read_text(encoding="utf-8")
 display(Markdown("## " + report.split("\n## ")[1]))
 
 # %% [markdown]

@@ -1,6 +1,6 @@
-"""Score one run on clean images: train, val and test at the selected epoch, train and val at the last.
+"""Score one network on clean images: train, val and test at the selected epoch, train and val at the last.
 
-Usage: python -m stages.evaluate run1
+Usage: python -m stages.evaluate run1 0
 """
 
 import csv
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torchvision.models import ResNet
 
@@ -19,16 +18,16 @@ from emotions.data import dataset
 from emotions.evidence import intervals, metrics
 from emotions.evidence.knobs import EvaluateParams, UncertaintyParams
 from emotions.model import weight_files
-from emotions.model.knobs import TrainedParams
+from emotions.model.knobs import TrainedParams, TrainedRun
 from emotions.random_streams import numpy_stream
 from emotions.runtime import outs
-from emotions.taxonomy import COMPOUND, SPLITS, ClassSet, compound_classes
+from emotions.taxonomy import SPLITS, ClassSet, compound_classes
 
 PARAMS = {
     "seed": int,
     "data.classes": ClassSet,
     "train": TrainedParams,
-    "runs.{run}.title": str,
+    "runs.{run}": TrainedRun,
     "evaluate": EvaluateParams,
     "uncertainty": UncertaintyParams,
 }
@@ -36,11 +35,12 @@ DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 
 
-def main(values: dict[str, Any], name: str) -> None:
-    classes, train = compound_classes(values["data.classes"]), values["train"]
+def main(values: dict[str, Any], run: str, seed: int) -> None:
+    name, classes = f"{run}-{seed}", compound_classes(values["data.classes"])
+    train, recipe = values["train"], values["runs.{run}"]
     device = inference.prepare_device(train.threads)
     dtype = inference.resolve_precision(train.precision, device)
-    fractions = dict.fromkeys(SPLITS, 1.0) | {"train": train.fraction}
+    fractions = dict.fromkeys(SPLITS, 1.0) | {"train": recipe.fraction or train.fraction}
     splits = {
         s: dataset.load_split(
             DATASET,
@@ -75,7 +75,7 @@ def main(values: dict[str, Any], name: str) -> None:
     by_split = {s: probabilities(model, s) for s in SPLITS}
     at_selected = {s: metrics.score(splits[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
     if last["epoch"] == selected["epoch"]:
-        at_last = {s: at_selected[s] for s in ("train", "val")}
+        at_last = {s: dict(at_selected[s]) for s in ("train", "val")}
     else:
         at_last = {
             s: metrics.score(splits[s].labels.numpy(), probabilities(last_model, s), classes)
@@ -98,8 +98,10 @@ def main(values: dict[str, Any], name: str) -> None:
     outs.write_json(
         Path(f"metrics/runs/{name}.json"),
         {
-            "run": name,
-            "title": values["runs.{run}.title"],
+            "run": run,
+            "seed": seed,
+            "title": recipe.title,
+            "train_images": len(splits["train"]),
             "classes": list(classes),
             "data": data,
             "precision": inference.dtype_name(dtype),
@@ -110,10 +112,6 @@ def main(values: dict[str, Any], name: str) -> None:
             "last": {"epoch": last["epoch"], **at_last},
         },
     )
-    outs.write_text(
-        Path(f"plots/runs/{name}/confusion.csv"), confusion_csv(at_selected["val"]["confusion"], classes)
-    )
-    outs.write_text(Path(f"plots/runs/{name}/per_class.csv"), per_class_csv(at_selected["val"]["per_class"]))
     outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
 
 
@@ -135,32 +133,6 @@ def uncertain(
     }
 
 
-def numbered(label: str) -> str:
-    """Class name after its RAF-CE id, `10 Angrily_Disgusted`: plots that sort by name keep the order."""
-    return f"{COMPOUND.index(label):02d} {label}"
-
-
-def confusion_csv(counts: list[list[int]], classes: tuple[str, ...]) -> str:
-    """One line a validation image, for DVC's confusion template to count; no line identifies its image."""
-    lines = [
-        f"{numbered(true)},{numbered(predicted)}\n"
-        for true, row in zip(classes, counts, strict=True)
-        for predicted, count in zip(classes, row, strict=True)
-        for _ in range(count)
-    ]
-    return "actual,predicted\n" + "".join(lines)
-
-
-def per_class_csv(per_class: dict[str, dict[str, float]]) -> str:
-    """Precision, recall, F1 and support by class, validation."""
-    table = {numbered(label): scores for label, scores in per_class.items()}
-    return (
-        pd.DataFrame.from_dict(table, orient="index")
-        .round(6)
-        .to_csv(index_label="class", lineterminator="\n")
-    )
-
-
 def predictions_csv(
     splits: dict[str, dataset.Split], by_split: dict[str, np.ndarray], classes: tuple[str, ...]
 ) -> str:
@@ -175,4 +147,4 @@ def predictions_csv(
 
 
 if __name__ == "__main__":
-    command(main, PARAMS, __doc__)
+    command(main, PARAMS, __doc__, seeded=True)

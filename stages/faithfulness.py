@@ -2,7 +2,7 @@
 
     dvc exp run -S faithfulness.measure=true
 
-Usage: python -m stages.faithfulness run1
+Usage: python -m stages.faithfulness run1 0
 """
 
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any
 
 from emotions.attention.knobs import FaithfulnessParams, MapParams
 from emotions.command import command
-from emotions.model.knobs import TrainedParams
+from emotions.model.knobs import TrainedParams, TrainedRun
 from emotions.runtime import outs
 from emotions.taxonomy import ClassSet, compound_classes
 
@@ -19,7 +19,7 @@ PARAMS = {
     "seed": int,
     "data.classes": ClassSet,
     "train": TrainedParams,
-    "runs.{run}.title": str,
+    "runs.{run}": TrainedRun,
     "gradcam": MapParams,
     "faithfulness": FaithfulnessParams,
 }
@@ -27,14 +27,19 @@ DATASET = Path("data/dataset_resnet_224.zip")
 DECODED = Path(".decoded")
 
 
-def main(values: dict[str, Any], name: str) -> None:
-    record = {"run": name, "title": values["runs.{run}.title"], "measured": values["faithfulness"].measure}
+def main(values: dict[str, Any], name: str, seed: int) -> None:
+    record = {
+        "run": name,
+        "seed": seed,
+        "title": values["runs.{run}"].title,
+        "measured": values["faithfulness"].measure,
+    }
     if values["faithfulness"].measure:
-        record |= measured(values, name)
+        record |= measured(values, name, seed)
     outs.write_json(Path(f"metrics/faithfulness/{name}.json"), record)
 
 
-def measured(values: dict[str, Any], name: str) -> dict[str, Any]:
+def measured(values: dict[str, Any], name: str, trained_with: int) -> dict[str, Any]:
     """What the answers of a run rest on. Slow imports stay in here, since most studies never need them."""
     import pandas as pd
 
@@ -45,11 +50,13 @@ def measured(values: dict[str, Any], name: str) -> dict[str, Any]:
 
     classes, train, seed = compound_classes(values["data.classes"]), values["train"], values["seed"]
     device = inference.prepare_device(train.threads)
+    network = f"{name}-{trained_with}"
+    fraction = values["runs.{run}"].fraction or train.fraction
     load = partial(dataset.load_split, DATASET, classes, "compound", params=train, decoded=DECODED)
-    splits = {"train": load(split="train", fraction=train.fraction, seed=seed), "val": load(split="val")}
+    splits = {"train": load(split="train", fraction=fraction, seed=seed), "val": load(split="val")}
     val = splits["val"]
-    model, _ = weight_files.load_run(Path(f"models/runs/{name}.pth"), classes, val.data, device=device)
-    scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
+    model, _ = weight_files.load_run(Path(f"models/runs/{network}.pth"), classes, val.data, device=device)
+    scored = pd.read_csv(f"data/predictions/{network}.csv").query("split == 'val'").set_index("image")
     return examination.examine(
         model,
         splits,
@@ -66,4 +73,4 @@ def measured(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    command(main, PARAMS, __doc__)
+    command(main, PARAMS, __doc__, seeded=True)

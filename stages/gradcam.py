@@ -1,6 +1,6 @@
-"""Class-activation maps of one run over validation: where their heat falls, and pictures of them.
+"""Class-activation maps of one network over validation: where their heat falls, and pictures of them.
 
-Usage: python -m stages.gradcam run1
+Usage: python -m stages.gradcam run1 0
 """
 
 from pathlib import Path
@@ -33,14 +33,15 @@ CONFUSIONS = 10
 """Confusions shown in the gallery of errors, one line each."""
 
 
-def main(values: dict[str, Any], name: str) -> None:
+def main(values: dict[str, Any], name: str, seed: int) -> None:
     classes, train, gradcam = compound_classes(values["data.classes"]), values["train"], values["gradcam"]
     device = inference.prepare_device(train.threads)
 
-    path = Path(f"models/runs/{name}.pth")
+    network = f"{name}-{seed}"
+    path = Path(f"models/runs/{network}.pth")
     val = dataset.load_split(DATASET, classes, "compound", split="val", params=train, decoded=DECODED)
     model, _ = weight_files.load_run(path, classes, val.data, device=device)
-    scored = pd.read_csv(f"data/predictions/{name}.csv").query("split == 'val'").set_index("image")
+    scored = pd.read_csv(f"data/predictions/{network}.csv").query("split == 'val'").set_index("image")
     scored = scored.loc[[row.image for row in val.rows]]
     confidence = scored[list(classes)].to_numpy().max(1)
     predicted = scored["predicted"].map(classes.index).to_numpy()
@@ -81,6 +82,7 @@ def main(values: dict[str, Any], name: str) -> None:
     outs.write_json(
         Path(f"metrics/attention/{name}.json"),
         {
+            "seed": seed,
             "method": gradcam.method,
             "layer": layer,
             "grid": grid,
@@ -141,4 +143,4 @@ def main(values: dict[str, Any], name: str) -> None:
 
 
 if __name__ == "__main__":
-    command(main, PARAMS, __doc__)
+    command(main, PARAMS, __doc__, seeded=True)

@@ -52,7 +52,8 @@ def main(values: dict[str, Any]) -> None:
     pretrained, train = values["pretrained"], values["train"]
     epochs = pretrained.basic_emotions.epochs
     device = inference.prepare_device(train.threads)
-    model = resnet.build(len(BASIC), 0.0, values["seed"])
+    from_nothing = pretrained.weights == "none"
+    model = resnet.build(len(BASIC), 0.0, values["seed"], zero_init_residual=from_nothing)
     origin, imagenet_head = initial_body(model, pretrained.weights)
     record: dict[str, Any] = {**origin, "basic_emotions_epochs": epochs}
     if epochs == 0:

@@ -2,7 +2,7 @@
 
 The last epoch is measured: early selection would hide what training destroyed, as it hides overfitting.
 
-Usage: python -m stages.probe run1
+Usage: python -m stages.probe run1 0
 """
 
 from pathlib import Path
@@ -35,7 +35,8 @@ DECODED = Path(".decoded")
 BATCH = 64
 
 
-def main(values: dict[str, Any], name: str) -> None:
+def main(values: dict[str, Any], run: str, seed: int) -> None:
+    name = f"{run}-{seed}"
     classes, train = compound_classes(values["data.classes"]), values["train"]
     device = inference.prepare_device(train.threads)
     dtype = inference.resolve_precision(train.precision, device)
@@ -58,7 +59,8 @@ def main(values: dict[str, Any], name: str) -> None:
     )
     before = reference["probe"].numpy() == labels["test"]
     record: dict[str, Any] = {
-        "run": name,
+        "run": run,
+        "seed": seed,
         "title": values["runs.{run}.title"],
         "epoch": weights["epoch"],
         "data": splits["train"].data,
@@ -84,4 +86,4 @@ def main(values: dict[str, Any], name: str) -> None:
 
 
 if __name__ == "__main__":
-    command(main, PARAMS, __doc__)
+    command(main, PARAMS, __doc__, seeded=True)

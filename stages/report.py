@@ -10,22 +10,25 @@ from emotions.command import command
 from emotions.data.knobs import PreprocessParams
 from emotions.evidence.claims import read_claims
 from emotions.evidence.knobs import DiagnosisParams
+from emotions.evidence.results import remove_others
 from emotions.evidence.study import read
-from emotions.params_file import RunTitles
+from emotions.params_file import StudyParams
 from emotions.reporting import figures, report
 from emotions.reporting.knobs import ReportParams
 from emotions.reporting.wording import Wording
 from emotions.runtime import outs
 from emotions.sources import DataParams
 from emotions.taxonomy import compound_classes
+from emotions.training.knobs import RunParams
 
 PARAMS = {
     "seed": int,
+    "study": StudyParams,
     "data": DataParams,
     "preprocess": PreprocessParams,
     "pretrained": dict[str, Any],
     "train": dict[str, Any],
-    "runs": RunTitles,
+    "runs": dict[str, RunParams],
     "uncertainty": dict[str, Any],
     "diagnosis": DiagnosisParams,
     "report": ReportParams,
@@ -34,21 +37,24 @@ MEASURED = {
     "data": "metrics/data.json",
     "pretrained": "metrics/pretrained.json",
     "reference": "metrics/reference.json",
-    "history": "plots/runs/{run}/history.csv",
-    "runs": "metrics/runs/{run}.json",
-    "probes": "metrics/probe/{run}.json",
+    "history": "plots/history/{network}.csv",
+    "networks": "metrics/runs/{network}.json",
+    "probes": "metrics/probe/{network}.json",
     "attention": "metrics/attention/{run}.json",
     "faithfulness": "metrics/faithfulness/{run}.json",
     "comparisons": "metrics/comparisons.json",
-    "curve": "learning_curve.json",
 }
 
 
 def main(values: dict[str, Any]) -> None:
-    runs = values["runs"]
+    runs, networks = values["study"].runs, values["study"].networks
+    for folder in ("metrics/runs", "metrics/probe", "plots/history"):
+        remove_others(Path(folder), [n for names in networks.values() for n in names])
+    for folder in ("metrics/attention", "metrics/faithfulness", "plots/runs"):
+        remove_others(Path(folder), runs)
     ledger = read_claims(Path("claims.yaml"))
     study = read(MEASURED, values, compound_classes(values["data"].classes), ledger=ledger)
-    outs.write_json(Path("metrics/summary.json"), report.summary(study.runs))
+    outs.write_json(Path("metrics/summary.json"), report.summary(study.networks))
     by_name = {
         name: {v["name"]: {"outcome": v["outcome"], "evidence": v["evidence"]} for v in run["verdicts"]}
         for name, run in study.runs.items()

@@ -1,6 +1,6 @@
-"""Fine-tune the pretrained network in one regime.
+"""Fine-tune the pretrained network in one regime, from one seed.
 
-Usage: python -m stages.train run1
+Usage: python -m stages.train run1 0
 """
 
 import contextlib
@@ -27,7 +27,8 @@ PRETRAINED = Path("models/pretrained.pth")
 DECODED = Path(".decoded")
 
 
-def main(values: dict[str, Any], name: str) -> None:
+def main(values: dict[str, Any], regime: str, seed: int) -> None:
+    name = f"{regime}-{seed}"
     classes, train, run = compound_classes(values["data.classes"]), values["train"], values["runs.{run}"]
     device = inference.prepare_device(train.threads)
     train_split, val_split = (
@@ -41,9 +42,9 @@ def main(values: dict[str, Any], name: str) -> None:
             fraction=fraction,
             seed=values["seed"],
         )
-        for s, fraction in (("train", train.fraction), ("val", 1.0))
+        for s, fraction in (("train", run.fraction or train.fraction), ("val", 1.0))
     )
-    model = resnet.build(len(classes), run.dropout, values["seed"])
+    model = resnet.build(len(classes), run.dropout, seed)
     weight_files.load_body(model, weight_files.read_checkpoint(PRETRAINED)["state_dict"], str(PRETRAINED))
     dtype = inference.resolve_precision(train.precision, device)
     accelerator = distributed.start(device, dtype)
@@ -54,7 +55,8 @@ def main(values: dict[str, Any], name: str) -> None:
         "initial weights": weight_files.file_sha256(PRETRAINED),
         "number format": inference.dtype_name(dtype),  # what `auto` chose here
     }
-    key = result_key(values, inputs, device, processes=accelerator.num_processes)
+    chosen = values | {"seed of this training": seed}
+    key = result_key(chosen, inputs, device, processes=accelerator.num_processes)
     checkpoints = Checkpoints(Path(f".checkpoints/train@{name}"), key)
     history: list[Epoch] = []
     with contextlib.ExitStack() as stack:
@@ -66,7 +68,7 @@ def main(values: dict[str, Any], name: str) -> None:
 
         def on_epoch(epoch: Epoch) -> None:
             history.append(epoch)
-            outs.write_text(Path(f"plots/runs/{name}/history.csv"), loop.history_csv(history))
+            outs.write_text(Path(f"plots/history/{name}.csv"), loop.history_csv(history))
             for key, value in asdict(epoch).items():
                 if key != "epoch":
                     live.log_metric(key, value)
@@ -78,7 +80,7 @@ def main(values: dict[str, Any], name: str) -> None:
             val_split,
             params=train,
             run=run,
-            seed=values["seed"],
+            seed=seed,
             accelerator=accelerator,
             epochs=run.epochs or train.epochs,
             on_epoch=on_epoch,
@@ -89,7 +91,8 @@ def main(values: dict[str, Any], name: str) -> None:
         def weights(state: dict, epoch: Epoch) -> dict:
             return {
                 "state_dict": state,
-                "run": name,
+                "run": regime,
+                "seed": seed,
                 "epoch": epoch.epoch,
                 **weight_files.usage(classes, train.image_size, train_split.data),
             }
@@ -103,4 +106,4 @@ def main(values: dict[str, Any], name: str) -> None:
 
 
 if __name__ == "__main__":
-    command(main, PARAMS, __doc__)
+    command(main, PARAMS, __doc__, seeded=True)

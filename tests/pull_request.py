@@ -23,13 +23,23 @@ FIGURE = "plots/training_curves.png"
 NEW_FIGURE = png(np.zeros((4, 4, 3), np.uint8))
 OLD = {
     "val_accuracy": 0.504,
+    "val_accuracy_sd": 0.0,
     "test_accuracy": 0.472,
+    "test_accuracy_sd": 0.0,
     "val_macro_f1": 0.2316,
     "test_macro_f1": 0.25,
     "gap": 0.01,
 }
 """The scores of run2 on main; 250 images each."""
-STAGES = ("extract", "train@run1", "train@run2", "evaluate@run2", "best", "report")
+
+
+def network(run: str) -> str:
+    """The first network of a run in the study's results, `run2-0`."""
+    return min(path.stem for path in (ROOT / "metrics/runs").glob(f"{run}*.json"))
+
+
+RUN1, RUN2, RUN3 = map(network, ("run1", "run2", "run3"))
+STAGES = ("extract", f"train@{RUN1}", f"train@{RUN2}", f"evaluate@{RUN2}", "best", "report")
 """Stages kept in dvc.lock."""
 
 
@@ -94,7 +104,7 @@ class Repository:
 
     def settle(self, **written: str) -> None:
         """Make dvc.lock tell of the files and params at hand, as `dvc repro` would; `written`: md5 of outs of
-        train@run2 in the cache, by extension."""
+        run2's training in the cache, by extension."""
         path = self.folder / "dvc.lock"
         content = params_file.load(path)
         knobs = params_file.load(self.folder / "params.yaml")
@@ -109,7 +119,7 @@ class Repository:
                 for part in key.split("."):
                     node = node[part]
                 recorded[key] = node
-        for entry in content["stages"]["train@run2"]["outs"]:
+        for entry in content["stages"][f"train@{RUN2}"]["outs"]:
             entry["md5"] = written.get(entry["path"].rpartition(".")[2], entry["md5"])
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
@@ -158,7 +168,7 @@ def build(folder: Path) -> Repository:
     repository.outcome("not supported")
     for split in ("val", "test"):
         repository.json(
-            "metrics/runs/run2.json", lambda metrics, s=split: metrics["selected"][s].update(images=250)
+            f"metrics/runs/{RUN2}.json", lambda metrics, s=split: metrics["selected"][s].update(images=250)
         )
     repository.settle()
     repository.commit()

@@ -1,6 +1,7 @@
-"""A study of three classes and made-up measurements, for the tests of figures and report."""
+"""A study of three classes, two seeds and made-up measurements, for the tests of figures and report."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +13,23 @@ from emotions.data.knobs import PreprocessParams
 from emotions.evidence import intervals, metrics
 from emotions.evidence.claims import read_claims
 from emotions.evidence.knobs import DiagnosisParams
+from emotions.evidence.pooled import pooled
+from emotions.evidence.single_knobs import single_knobs
 from emotions.evidence.study import Study
 from emotions.evidence.verdicts import Change, Measured, diagnose
+from emotions.params_file import StudyParams
 from emotions.reporting.knobs import ReportParams
 from emotions.sources import DataParams
 from emotions.sources.audit import REASONS
 from emotions.sources.leakage import KINDS
+from emotions.training.knobs import RunParams
 
 CLASSES = ("Happily_Surprised", "Sadly_Angry", "Angrily_Disgusted")
 CONFUSION = [[4, 1, 1], [2, 1, 0], [1, 0, 0]]
-"""Validation, rows true: 10 images, 5 right."""
+"""Validation of the first seed, rows true: 10 images, 5 right."""
+OTHER_CONFUSION = [[3, 2, 1], [2, 1, 0], [1, 0, 0]]
+"""That of the second seed: the same images, 4 right."""
+SEEDS = (0, 1)
 TRAIN = {"Happily_Surprised": 60, "Sadly_Angry": 30, "Angrily_Disgusted": 10}
 
 DIAGNOSIS = {
@@ -49,34 +57,69 @@ def scores(confusion: list[list[int]]) -> dict[str, Any]:
             labels, probabilities, CLASSES, replicates=200, generator=np.random.default_rng(0)
         ),
         "recall_intervals": intervals.recall_intervals(table, CLASSES),
-        "macro_f1_coverage": 0.93,
     }
 
 
-def measured(
-    name: str, title: str, val: list[list[int]], /, train_right: int = 9, **evidence: Any
-) -> dict[str, Any]:
-    """What `evaluate` writes for one run; of ten training images `train_right` are right, of ten validation
-    images one, at the last epoch. `evidence` replaces fields of the evidence for its verdicts."""
-    found = Measured(
-        train=(train_right * 10, 100),
-        val=(10, 100),
+def networks(
+    name: str, title: str, *val: list[list[int]], train_right: int = 9, seeds: Sequence[int] = SEEDS
+) -> list[dict[str, Any]]:
+    """What `evaluate` writes for the networks of one run.
+
+    Args:
+        val: the confusion matrix of each seed on validation, or one for all seeds; its rows in reverse are
+        those on test. train_right: right answers on ten training images. One validation image of ten is
+        right at the last epoch.
+    """
+    train = scores([[train_right, 10 - train_right, 0], [0, 0, 0], [0, 0, 0]])
+    return [
+        {
+            "run": name,
+            "seed": seed,
+            "title": title,
+            "train_images": 10,
+            "classes": list(CLASSES),
+            "precision": "float32",
+            "majority": {"val": 0.6, "test": 0.5},
+            "selected": {
+                "epoch": 2,
+                "train": without_intervals(train),
+                "val": scores(one),
+                "test": scores(one[::-1]) | {"macro_f1_coverage": 0.93},
+            },
+            "last": {
+                "epoch": 3,
+                "train": without_intervals(train),
+                "val": without_intervals(scores([[1, 5, 0], [3, 0, 0], [0, 1, 0]])),
+            },
+        }
+        for seed, one in zip(seeds, val if len(val) > 1 else val * len(seeds), strict=True)
+    ]
+
+
+def without_intervals(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if not key.endswith("intervals")}
+
+
+def judged(found: Sequence[dict[str, Any]], train_right: int = 9, **evidence: Any) -> dict[str, Any]:
+    """A run pooled over its networks, with verdicts; `evidence` replaces fields of what they follow from."""
+    each = len(found)
+    known = Measured(
+        train=[(train_right * 10, 100)] * each,
+        val=[(10, 100)] * each,
         train_curve=[0.3, 0.6, train_right / 10],
         val_losses=[1.0, 1.0],
         retention=Change(-0.01, (-0.05, 0.03)),
         probe=Change(0.02, (-0.02, 0.06)),
     )
-    train = scores([[train_right, 10 - train_right, 0], [0, 0, 0], [0, 0, 0]])
-    return {
-        "run": name,
-        "title": title,
-        "classes": list(CLASSES),
-        "precision": "float32",
-        "majority": {"val": 0.6, "test": 0.5},
-        "selected": {"epoch": 2, "train": train, "val": scores(val), "test": scores(val[::-1])},
-        "last": {"epoch": 3, "train": train, "val": scores([[1, 5, 0], [3, 0, 0], [0, 1, 0]])},
-        "verdicts": diagnose(replace(found, **evidence), DiagnosisParams(**DIAGNOSIS)),
-    }
+    verdicts = diagnose(replace(known, **evidence), DiagnosisParams(**DIAGNOSIS))
+    return pooled(found) | {"verdicts": verdicts}
+
+
+def measured(
+    name: str, title: str, *val: list[list[int]], train_right: int = 9, **evidence: Any
+) -> dict[str, Any]:
+    """A run of `networks` with its verdicts; `evidence` replaces fields of what they follow from."""
+    return judged(networks(name, title, *val, train_right=train_right), train_right, **evidence)
 
 
 def seen(regions: str = "exact", away: float = 0.3) -> dict[str, Any]:
@@ -99,6 +142,7 @@ def seen(regions: str = "exact", away: float = 0.3) -> dict[str, Any]:
     }
     unit = {"area": "mouth", "images": [5, 5], "difference": 0.4, "interval": [0.1, 0.7]}
     return {
+        "seed": 0,
         "method": "gradcam",
         "layer": "layer2",
         "grid": 3,
@@ -164,11 +208,12 @@ def scrutinised(
     }
 
 
-def probed(name: str) -> dict[str, Any]:
-    """What `probe` writes."""
+def probed(name: str, seed: int = 0) -> dict[str, Any]:
+    """What `probe` writes for a network."""
     parts = ("stem", "layer1", "layer2", "layer3", "layer4")
     return {
         "run": name,
+        "seed": seed,
         "test": probe_test(0.6),
         "against_start": {"difference": 0.02, "interval": [-0.02, 0.06], "p": 0.5, "distorted": False},
         "cka": dict(zip(parts, (1.0, 0.99, 0.9, 0.8, None), strict=True)),
@@ -217,8 +262,9 @@ def errors(
     }
 
 
-def run_params(title: str) -> dict[str, Any]:
-    return {
+def recipe(title: str, **knobs: Any) -> RunParams:
+    """The knobs of a run."""
+    common = {
         "title": title,
         "trainable_parts": ["layer4", "head"],
         "lr": {"body": 1e-5, "head": 1e-3},
@@ -226,12 +272,23 @@ def run_params(title: str) -> dict[str, Any]:
         "dropout": 0.6,
         "augmentation": "standard",
     }
+    return RunParams.model_validate(common | knobs)
 
 
 def study(
-    names: tuple[str, ...] = ("run1", "run2", "run3"), source: str = "synthetic", **changes: Any
+    names: tuple[str, ...] = ("run1", "run2", "run3"),
+    source: str = "synthetic",
+    *,
+    seeds: tuple[int, ...] = SEEDS,
+    knobs: dict[str, dict[str, Any]] | None = None,
+    **changes: Any,
 ) -> Study:
-    """Runs of equal merit: the first is the best. `changes` replace fields of the study."""
+    """Runs of equal merit: the first is the best.
+
+    Args:
+        knobs: by run, in what its recipe differs from the others'. changes: replace fields of the study;
+        `networks` without `runs` are pooled.
+    """
     titles = {name: f"Title of {name}" for name in names}
     splits = {"val": 10, "test": 10}
     data = {
@@ -269,12 +326,15 @@ def study(
     }
     params = {
         "seed": 0,
+        "study": StudyParams(runs=list(names), seeds=list(seeds)),
         "data": DataParams.model_validate(
             {
                 "source": source,
                 "classes": "rafdb11",
                 "synthetic": {"seed": 0, "train": 800, "val": 250, "test": 250, "basic": 800},
                 "ferplus": {"min_votes": 2},
+                "rafdb": {"val": 0.1},
+                "imagefolder": {},
                 "leakage": "drop",
                 "unreadable": "error",
                 "archive_limits": {},
@@ -286,26 +346,31 @@ def study(
         "train": {
             "image_size": 96,
             "epochs": 3,
+            "fraction": 1.0,
             "batch_size": 32,
             "optimizer": "adam",
             "weight_decay": 0.0,
             "precision": "bfloat16",
             "threads": 2,
         },
-        "runs": {name: run_params(titles[name]) for name in names},
+        "runs": {name: recipe(titles[name], **(knobs or {}).get(name, {})) for name in names},
         "uncertainty": UNCERTAINTY,
         "diagnosis": DIAGNOSIS,
         "report": ReportParams(title="A study & its runs", language="en"),
     }
-    history = pd.DataFrame(
-        {
-            "epoch": [1, 2, 3],
-            "train_loss": [2.0, 1.5, 1.0],
-            "train_accuracy": [0.3, 0.6, 0.9],
-            "val_loss": [2.1, 1.8, 1.9],
-            "val_accuracy": [0.2, 0.5, 0.1],
-            "val_macro_f1": [0.1, 0.3, 0.05],
-        }
+    history = pd.concat(
+        pd.DataFrame(
+            {
+                "epoch": [1, 2, 3],
+                "train_loss": [2.0, 1.5, 1.0],
+                "train_accuracy": [0.3, 0.6, 0.9],
+                "val_loss": [2.1, 1.8, 1.9],
+                "val_accuracy": [0.2, 0.5, 0.1],
+                "val_macro_f1": [0.1, 0.3, 0.05],
+                "seed": seed,
+            }
+        )
+        for seed in seeds
     )
     pretrained = {
         "weights": "none",
@@ -315,20 +380,28 @@ def study(
         "selected": {"val_accuracy": 2 / 3},
         "val_majority": 1 / 3,
     }
-    difference = {"difference": 0.05, "interval": [-0.04, 0.14], "p": 0.3, "p_holm": 0.9}
+    difference = {"difference": 0.05, "interval": [-0.04, 0.14], "p": 0.3, "df": None, "seeds": len(seeds)}
     pairs = {
-        f"{a} - {b}": {
-            "accuracy": difference | {"only_first": 3, "only_second": 1},
-            "macro_f1": difference,
-        }
+        f"{a} - {b}": {"macro_f1": difference | {"p_holm": 0.9}, "accuracy": difference}
         for a, b in itertools.combinations(names, 2)
     }
+    power = {
+        "scatter": 0.02,
+        "level": 0.04,
+        "power": [{"difference": apart, "power": 5 * apart} for apart in (0.05, 0.1, 0.15)],
+    }
+    val = (CONFUSION, OTHER_CONFUSION)[: len(seeds)]
+    by_run = changes.pop("networks", {})
+    by_run = {name: by_run.get(name) or networks(name, titles[name], *val, seeds=seeds) for name in names}
+    recipes = {name: run.model_dump() for name, run in params["runs"].items()}
     fields = {
         "params": params,
         "classes": CLASSES,
         "data": data,
         "pretrained": pretrained,
-        "runs": {name: measured(name, titles[name], CONFUSION) for name in names},
+        "networks": by_run,
+        "runs": {name: judged(found) for name, found in by_run.items()},
+        "knobs": single_knobs(recipes, params["train"], by_run),
         "attention": {name: seen() for name in names},
         "faithfulness": {name: UNMEASURED | {"run": name} for name in names},
         "reference": {
@@ -341,8 +414,12 @@ def study(
                 "majority": 0.2,
             },
         },
-        "probes": {name: probed(name) for name in names},
-        "comparisons": {"pairs": pairs, "errors": {name: errors() for name in names}},
+        "probes": {name: pooled([probed(name, seed) for seed in seeds]) for name in names},
+        "comparisons": {
+            "pairs": pairs,
+            "power": power if pairs else None,
+            "errors": {name: errors() for name in names},
+        },
         "ledger": LEDGER,
         "history": dict.fromkeys(names, history),
     }

@@ -30,6 +30,11 @@ ROOMS = (
 )
 """A room imports itself and those after it."""
 LIBRARY = sorted(str(f.relative_to(ROOT)) for f in (ROOT / "emotions").rglob("*.py"))
+TEXT_READERS = sorted(
+    str(f.relative_to(ROOT))
+    for folder in ("emotions", "stages", "tools", "vlm", "notebooks")
+    for f in (ROOT / folder).rglob("*.py")
+)
 
 
 @pytest.mark.parametrize("file", LIBRARY)
@@ -50,6 +55,31 @@ def test_the_library_knows_neither_dvc_nor_command_lines_but_for_the_stages_own(
     assert not re.search(r"^\s*(import|from) (dvc|dvclive|tools)\b", text, re.M)
     if file != "emotions/command.py":
         assert not re.search(r"^\s*(import|from) argparse\b", text, re.M)
+
+
+@pytest.mark.parametrize("file", TEXT_READERS)
+def test_no_text_is_read_or_written_in_the_encoding_of_the_locale(file: str) -> None:
+    """In a locale of ASCII a name, a label or what a command says may be anything else."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called, named = ast.unparse(node.func), {word.arg for word in node.keywords}
+        as_text = called.endswith((".read_text", ".write_text")) and not called.startswith("outs.")
+        if called == "open" or (called.endswith(".open") and ast.unparse(node).startswith("Path")):
+            as_text = "b" not in ast.unparse(node.args[-1])
+        assert not as_text or "encoding" in named, f"{file}:{node.lineno}: {called} without encoding="
+        assert "text" not in named or not called.startswith("subprocess."), f"{file}:{node.lineno}: text="
+
+
+@pytest.mark.parametrize("file", TEXT_READERS)
+def test_names_of_files_are_asked_of_git_with_z(file: str) -> None:
+    """Without -z git quotes a name that has an accent or a quotation mark."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if not isinstance(node, ast.List | ast.Tuple | ast.Call):
+            continue
+        parts = node.args if isinstance(node, ast.Call) else node.elts
+        words = {part.value for part in parts if isinstance(part, ast.Constant)}
+        assert "-z" in words or not words & {"ls-files", "ls-tree"}, f"{file}:{node.lineno}"
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -159,7 +189,7 @@ def test_the_console_a_readme_of_raw_data_and_a_source_rerun_no_training(code: P
 
 def test_the_loop_retrains_and_so_do_other_versions(code: Path) -> None:
     loop = stages_that_see(code, {"emotions/training/loop.py": "\n# a remark\n"})
-    assert loop == TRAININGS, "what depends on their weights follows"
+    assert loop == TRAININGS | {"report"}, "what depends on their weights follows; the report reads recipes"
     assert stages_that_see(code, {"versions.txt": "torch==9\n"}) >= TRAININGS | {
         "extract",
         "evaluate",

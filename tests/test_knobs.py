@@ -49,8 +49,8 @@ def test_the_default_study_is_accepted_and_nothing_is_returned() -> None:
         ({"runs.head-only": GIVEN["runs"]["run1"]}, "'head-only': a run's name becomes a file name"),
         ({"report.language": "de"}, "report.language: Input should be 'en' or 'fr' (got 'de')"),
         ({"gradcam.method": "gradcam++"}, "gradcam.method: Input should be 'gradcam' or 'layercam'"),
-        ({"gradcam.min_grid": 50}, "gradcam.min_grid is 50, at 96 px the finest grid is 24"),
-        ({"runs.run1.warmup_epochs": 10.0}, "runs.run1.warmup_epochs is 10 of 10 epochs; lower it"),
+        ({"gradcam.min_grid": 50}, "gradcam.min_grid is 50, at 64 px the finest grid is 16"),
+        ({"runs.run1.warmup_epochs": 5.0}, "runs.run1.warmup_epochs is 5 of 5 epochs; lower it"),
         (
             {"runs.run1.epochs": 2, "runs.run1.warmup_epochs": 2.5},
             "runs.run1.warmup_epochs is 2.5 of 2 epochs",
@@ -70,7 +70,20 @@ def test_the_default_study_is_accepted_and_nothing_is_returned() -> None:
         ({"runs.run1.dropot": 0.5}, "runs.run1.dropot is not a knob; did you mean 'dropout'?"),
         ({"runs.run1.lr.haed": 0.5}, "runs.run1.lr.haed is not a knob; did you mean 'head'?"),
         ({"data.synthetic.trane": 5}, "data.synthetic.trane is not a knob; did you mean 'train'?"),
-        ({"further_runs.run4.zzz": 5}, "further_runs.run4.zzz is not a knob; remove it"),
+        ({"runs.run4.zzz": 5}, "runs.run4.zzz is not a knob; remove it"),
+        (
+            {"study.runs": ["run1", "run1_ema2"]},
+            "study.runs names run1_ema2, which `runs` does not have; did",
+        ),
+        ({"study.runs": ["run1_longr"]}, "did you mean 'run1_longer'?"),
+        ({"study.runs": ["zzz"]}, "study.runs names zzz, which `runs` does not have; runs are run1, "),
+        ({"study.runs": []}, "study.runs: List should have at least 1 item"),
+        ({"study.seeds": []}, "study.seeds: List should have at least 1 item"),
+        ({"study.seeds": [0, 1, 0]}, "study: Value error, seeds: 0 stands there twice"),
+        ({"study.runs": ["run1", "run1"]}, "study: Value error, runs: run1 stands there twice"),
+        ({"study.seeds": [-1]}, "study.seeds.0: Input should be greater than or equal to 0 (got -1)"),
+        ({"study.seeds": 3}, "study.seeds: Input should be a valid list (got 3)"),
+        ({"study.sedes": [0]}, "study.sedes is not a knob; did you mean 'seeds'?"),
         ({"diagnosis.plateau": ...}, "key 'diagnosis.plateau' is missing"),
         ({"seed": 0.5}, "seed: Input should be a valid integer"),
     ],
@@ -81,6 +94,16 @@ def test_a_knob_that_a_late_stage_would_refuse_is_refused_by_name(
     found = refusal(tmp_path, changes)
     assert message in found
     assert found.startswith(f"{tmp_path}/params.yaml: ")
+
+
+def test_a_fault_in_a_run_that_the_study_does_not_train_waits_until_it_does(tmp_path: Path) -> None:
+    """Two knobs that do not go together: runs that wait are recipes for other sources and lengths."""
+    waiting = {"runs.run1_warmup.epochs": 1, "runs.run1_votes.soft_labels": 0.5}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed(waiting)))
+    knobs.check(tmp_path / "params.yaml")
+    found = refusal(tmp_path, waiting | {"study.runs": ["run1_warmup", "run1_votes"]})
+    assert "runs.run1_warmup.warmup_epochs" in found
+    assert "runs.run1_votes.soft_labels" in found
 
 
 def test_what_processes_share_evenly_is_accepted(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.fs import LocalFileSystem
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_path
 from pydantic import Field
 
 from emotions import params_file
 from emotions.model.knobs import InferenceParams
-from emotions.params_file import Group, ParamsError, RunTitles
+from emotions.params_file import Group, ParamsError, RunTitles, StudyParams
 from emotions.taxonomy import ClassSet
 from emotions.training.knobs import OptimisationParams, RunParams, TrainParams
 
@@ -124,6 +127,45 @@ def test_a_run_whose_name_is_no_file_name_is_refused(tmp_path: Path, name: str) 
 def test_a_study_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="at least one"):
         read(tmp_path, "runs: {}", {"runs": RunTitles})
+
+
+def test_networks_are_named_by_run_and_seed_in_the_order_of_the_study(tmp_path: Path) -> None:
+    study = read(tmp_path, "study: {runs: [b, a], seeds: [3, 0]}", {"study": StudyParams})["study"]
+    assert list(study.networks.items()) == [("b", ["b-3", "b-0"]), ("a", ["a-3", "a-0"])]
+
+
+ANCHORED = """
+study: {runs: [run1, run1_more], seeds: [0]}
+runs:
+  run1: &run1
+    title: One
+    trainable_parts: [head]
+    lr: {body: 1.0e-4, head: 1.0e-3}
+    mixup_alpha: 0.0
+    dropout: 0.0
+    augmentation: standard
+  run1_more: {<<: *run1, title: More, epochs: 3}
+"""
+
+
+@pytest.mark.parametrize("change", ["study.seeds=[0,1]", "runs.run1.dropout=0.5", "runs.run1_more.epochs=9"])
+def test_runs_that_repeat_another_are_read_as_dvc_reads_them_and_survive_a_change(
+    tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(ANCHORED)
+    whole = {"study": StudyParams, "runs": dict[str, RunParams]}
+    before = params_file.read(path, whole)
+    assert before["runs"]["run1_more"].lr == before["runs"]["run1"].lr
+    assert before["runs"]["run1_more"].title == "More"
+    assert load_path(path, LocalFileSystem()) == params_file.load(path)
+
+    apply_overrides(path, [change])
+    assert load_path(path, LocalFileSystem()) == params_file.load(path)
+    after = params_file.read(path, whole)
+    assert after != before
+    assert after["runs"]["run1_more"].title == "More"
+    assert after["runs"]["run1_more"].lr == before["runs"]["run1"].lr
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "seed"])

@@ -5,6 +5,7 @@ import ast
 import importlib
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,18 @@ from dvc.utils.hydra import apply_overrides
 from imported import ROOT, code_dependencies
 from pydantic import BaseModel
 
+from emotions import params_file
+from emotions.evidence.single_knobs import settings
+from emotions.params_file import StudyParams
+from emotions.training.knobs import RunParams
+
 STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage)
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
+KNOBS = params_file.read(
+    ROOT / "params.yaml", {"study": StudyParams, "train": dict[str, Any], "runs": dict[str, RunParams]}
+)
 CODE = ("emotions/", "stages/", "vlm/ask.py", "vlm/score.py", "vlm/shared")
 VERSIONS = "versions.txt"
 WITHOUT_ARITHMETIC = ("best", "report")
@@ -25,11 +34,13 @@ WITHOUT_ARITHMETIC = ("best", "report")
 
 
 def paths(entries: list[Any]) -> list[str]:
-    """Paths of a deps, outs or plots list, run placeholders as `{run}`."""
-    return [re.sub(r"\$\{key}", "{run}", e if isinstance(e, str) else next(iter(e))) for e in entries]
+    """Paths of a deps, outs or plots list, placeholders of a run or a network as `{run}`."""
+    return [RUN.sub("{run}", e if isinstance(e, str) else next(iter(e))) for e in entries]
 
 
-DATA = r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml|learning_curve\.json"
+RUN = re.compile(r"\$\{(key|item(\.run)?)}(-\$\{study\.seeds\[0]})?")
+"""A run in dvc.yaml, or one of its networks: `${key}` of a matrix is `run1-0`."""
+DATA = r"(data|models|metrics|plots|report)/[\w{}./]+|claims\.yaml"
 
 
 def data_paths_in(script: Path, pattern: str = DATA) -> set[str]:
@@ -91,12 +102,15 @@ def test_params_are_exactly_what_the_script_reads(name: str) -> None:
     groups: dict[str, Any] = getattr(module, "PARAMS", {})
     expected = []
     for key, kind in groups.items():
-        key = key.replace("{run}", "${key}")
         partial = (
-            isinstance(kind, type) and issubclass(kind, BaseModel) and kind.model_config["extra"] == "ignore"
+            isinstance(kind, type)
+            and issubclass(kind, BaseModel)
+            and kind.model_config.get("extra") == "ignore"
+            # DVC refuses a param that is not there, and a key with a default may be left out.
+            and all(field.is_required() for field in kind.model_fields.values())
         )
         expected += [f"{key}.{field}" for field in kind.model_fields] if partial else [key]
-    assert sorted(STAGES[name].get("params", [])) == sorted(expected)
+    assert sorted(RUN.sub("{run}", key) for key in STAGES[name].get("params", [])) == sorted(expected)
     source = (ROOT / "stages" / f"{name}.py").read_text()
     for key in groups:
         uses = (
@@ -171,14 +185,50 @@ def test_what_shows_or_names_images_is_ignored_by_git() -> None:
         assert done.returncode == 0, f"{path} would be committed"
 
 
-def test_an_experiment_changes_the_line_of_its_knob_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "was", "now"),
+    [
+        ("runs.run2.dropout=0.3", "dropout: 0.6", "dropout: 0.3"),
+        ("runs.run1.lr.head=0.25", "lr: {body: 1.0e-4, head: 1.0e-4}", "lr: {body: 1.0e-4, head: 0.25}"),
+        (
+            "runs.run1_longer.lr.head=0.25",
+            "lr: {body: 1.0e-4, head: 1.0e-4}",
+            "lr: {body: 1.0e-4, head: 0.25}",
+        ),
+    ],
+)
+def test_an_experiment_changes_the_line_of_its_knob_alone(
+    tmp_path: Path, change: str, was: str, now: str
+) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    apply_overrides(tmp_path / "params.yaml", ["runs.run2.dropout=0.3"])
+    apply_overrides(tmp_path / "params.yaml", [change])
     before, after = ((folder / "params.yaml").read_text().splitlines() for folder in (ROOT, tmp_path))
     assert len(before) == len(after), "write params.yaml as DVC does"
-    assert [(a.strip(), b.strip()) for a, b in zip(before, after, strict=True) if a != b] == [
-        ("dropout: 0.6", "dropout: 0.3")
+    assert [(a.strip(), b.strip()) for a, b in zip(before, after, strict=True) if a != b] == [(was, now)]
+
+
+def test_more_and_fewer_runs_and_seeds_change_their_own_lines_alone(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for changes in (["study.seeds=[0,1,2,3,4]"], ["study.runs=[run1,run4]", "study.seeds=[0]"]):
+        path.write_bytes((ROOT / "params.yaml").read_bytes())
+        apply_overrides(path, changes)
+        before, after = (
+            Counter((folder / "params.yaml").read_text().splitlines()) for folder in (ROOT, tmp_path)
+        )
+        moved = (before - after) | (after - before)
+        assert all(re.fullmatch(r"  - (run)?\d", line) for line in moved), moved
+
+
+@pytest.mark.parametrize("name", [n for n in KNOBS["runs"] if n not in KNOBS["study"].runs])
+def test_a_run_that_waits_differs_from_one_of_the_study_in_one_knob(name: str) -> None:
+    """So that adding it to study.runs is an experiment about that knob."""
+    recipes = {n: run.model_dump() for n, run in KNOBS["runs"].items()}
+    waiting = settings(recipes[name], KNOBS["train"])
+    differing = [
+        sum(waiting.get(key) != own.get(key) for key in waiting | own)
+        for own in (settings(recipes[n], KNOBS["train"]) for n in KNOBS["study"].runs)
     ]
+    assert min(differing) == 1
 
 
 def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:
@@ -188,12 +238,16 @@ def test_no_stage_depends_on_a_folder_that_holds_an_out_of_its_own() -> None:
             assert not any(covers(dep, out) for out in outs), f"{name} depends on {dep}"
 
 
+FOLDERS_OF_TABLES = ("plots/confusion", "plots/per_class")
+"""Outs of a table for each run: counts by class."""
+
+
 def test_nothing_that_shows_or_names_a_person_is_an_out_in_git() -> None:
     for stage in STAGES.values():
         for entry in stage.get("outs", []) + stage.get("plots", []):
             path, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
             if not options.get("cache", True):
-                assert path.endswith((".json", ".csv", ".png", ".md")), path
+                assert path.endswith((".json", ".csv", ".png", ".md")) or path in FOLDERS_OF_TABLES, path
                 assert "gallery" not in path and not path.startswith(("data/", "models/")), path
             else:
                 assert path.startswith(("data/", "models/")) or path.endswith((".jpg", ".html")), path

@@ -45,7 +45,7 @@ def write_table(repository: Path) -> None:
     register = repository / "emotions/sources/__init__.py"
     text = register.read_text()
     for old, new in (
-        ("from emotions.sources import ferplus, imagefolder, rafce, synthetic", ", table"),
+        ("from emotions.sources import ferplus, imagefolder, rafce, rafdb, synthetic", ", table"),
         ("SOURCES: Final[dict[str, Source]] = {", f"\n    {REGISTRATION},"),
     ):
         assert old in text
@@ -112,5 +112,7 @@ def test_a_source_that_is_not_registered_is_refused_with_those_that_are(tmp_path
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     values["data"]["source"] = "tabel"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(params_file.ParamsError, match="unknown source; use one of synthetic, rafce, ferplus"):
+    with pytest.raises(
+        params_file.ParamsError, match="unknown source; use one of synthetic, rafce, rafdb, ferplus"
+    ):
         params_file.read(tmp_path / "params.yaml", extract.PARAMS)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from emotions import inference, params_file
 from emotions.model import resnet
+from emotions.params_file import StudyParams
 from emotions.sources import DataParams
 from emotions.training.knobs import PretrainedParams, RunParams, TrainParams
 
@@ -18,6 +19,7 @@ KNOBS: Final = {
     "data": DataParams,
     "train": TrainParams,
     "pretrained": PretrainedParams,
+    "study": StudyParams,
     "runs": dict[str, RunParams],
 }
 AUDIT: Final = Path("metrics/data.json")
@@ -33,17 +35,19 @@ def images(data: DataParams, counted: bool) -> dict[str, tuple[int, int]] | None
         return {"compound": (drawn.train, drawn.val), "basic": (drawn.basic * 3 // 4, drawn.basic // 8)}
     if not counted or not AUDIT.exists():
         return None
-    audit = json.loads(AUDIT.read_text())
+    audit = json.loads(AUDIT.read_text(encoding="utf-8"))
     counts = {role: [audit[role][label] for label in audit[role]] for role in ("compound", "basic")}
     return {role: (sum(c["train"] for c in of), sum(c["val"] for c in of)) for role, of in counts.items()}
 
 
 class Training(NamedTuple):
-    """A training that is due. `role`: role of its images; `parts`: the parts that learn."""
+    """A training that is due. `role`: role of its images, `fraction`: their share; `parts`: the parts that
+    learn."""
 
     role: str
     epochs: int
     parts: list[resnet.Part]
+    fraction: float = 1.0
 
 
 def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Training]:
@@ -52,10 +56,12 @@ def trainings(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Tr
     epochs = values["pretrained"].basic_emotions.epochs
     if "pretrain" in names and epochs:
         found["pretrain"] = Training("basic", epochs, list(resnet.PARTS))
-    for name, run in values["runs"].items():
-        if f"train@{name}" in names:
-            epochs = run.epochs or values["train"].epochs
-            found[f"train@{name}"] = Training("compound", epochs, run.trainable_parts)
+    for name, networks in values["study"].networks.items():
+        run = values["runs"][name]
+        epochs, share = run.epochs or values["train"].epochs, run.fraction or values["train"].fraction
+        for network in networks:
+            if f"train@{network}" in names:
+                found[f"train@{network}"] = Training("compound", epochs, run.trainable_parts, share)
     return found
 
 
@@ -98,8 +104,15 @@ def seconds_each(work: Callable[[], None]) -> float:
     return (time.perf_counter() - begun) / times
 
 
-def forecast(path: Path, names: Collection[str]) -> str:
-    """One line with the rough duration of the stages `names` here, with the knobs in `path`; empty where
+class Forecast(NamedTuple):
+    """Rough seconds of each stage, none where images were not counted, and `line`, the whole in words."""
+
+    seconds: dict[str, float]
+    line: str
+
+
+def forecast(path: Path, names: Collection[str], jobs: int = 1) -> Forecast:
+    """How long the stages `names` take here, `jobs` at once, with the knobs in `path`; an empty line where
     none of them trains.
 
     Raises:
@@ -108,21 +121,25 @@ def forecast(path: Path, names: Collection[str]) -> str:
     values = params_file.read(path, KNOBS)
     found, train = trainings(values, names), values["train"]
     if not found:
-        return ""
+        return Forecast({}, "")
     sizes = images(values["data"], "extract" not in names)
-    each = {name: measured(train, one.parts) for name, one in found.items()}
+    speeds = {tuple(one.parts): measured(train, one.parts) for one in found.values()}
+    each = {name: speeds[tuple(one.parts)] for name, one in found.items()}
     if sizes is None:
-        speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, (seconds, _) in each.items())
-        return f"Training speed here, images a second: {speeds}. `extract` will count the images."
-    minutes = {}
-    for name, (role, epochs, _) in found.items():
+        told = ", ".join(f"{name} {1 / seconds:.0f}" for name, (seconds, _) in each.items())
+        line = f"Training speed here, images a second: {told}. `extract` will count the images."
+        return Forecast({}, line)
+    duration = dict.fromkeys(names, OTHER_STAGE_SECONDS)
+    for name, (role, epochs, _, fraction) in found.items():
         images_train, images_val = sizes[role]
-        if role == "compound":
-            images_train = int(images_train * train.fraction)
+        images_train = int(images_train * fraction)
         step, score = each[name]
         an_epoch = images_train * step + (images_val + min(images_train, images_val)) * score
-        minutes[name] = epochs * an_epoch / 60
+        duration[name] = epochs * an_epoch
+    minutes = {name: duration[name] / 60 for name in found}
     minutes["the other stages"] = (len(names) - len(found)) * OTHER_STAGE_SECONDS / 60
     told = ", ".join(f"{name} {m:.1f}" for name, m in minutes.items())
-    total = max(1, round(sum(minutes.values())))
-    return f"About {total} minute{'s' if total > 1 else ''} on this machine ({told})."
+    together = f", {jobs} at once" if jobs > 1 else ""
+    total = max(1, round(sum(minutes.values()) / jobs))
+    line = f"About {total} minute{'s' if total > 1 else ''} on this machine{together} ({told})."
+    return Forecast(duration, line)

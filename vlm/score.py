@@ -14,8 +14,8 @@ from emotions.command import command
 from emotions.data import dataset
 from emotions.evidence import intervals, metrics
 from emotions.evidence.knobs import UncertaintyParams
-from emotions.evidence.results import best_run, by_run
-from emotions.params_file import RunTitles
+from emotions.evidence.results import best_run, by_run, by_seed
+from emotions.params_file import RunTitles, StudyParams
 from emotions.random_streams import numpy_stream
 from emotions.reporting import figures
 from emotions.reporting.knobs import Language
@@ -31,7 +31,7 @@ from vlm.shared.scores import score, unit_scores
 STUDY = {
     "seed": int,
     "data": DataParams,
-    "runs": RunTitles,
+    "study": StudyParams,
     "uncertainty": UncertaintyParams,
     "report.language": Language,
 }
@@ -49,7 +49,9 @@ def main(values: dict[str, Any]) -> None:
     classes, seed = compound_classes(values["data"].classes), values["seed"]
     replicates, permutations = values["uncertainty"].replicates, values["uncertainty"].permutations
     answers = by_run("vlm/answers/{run}.json", values["ways"])
-    measured = by_run("metrics/runs/{run}.json", values["runs"])
+    networks = values["study"].networks
+    by_network = by_seed("metrics/runs/{network}.json", networks)
+    measured = {run: found[0] for run, found in by_network.items()}  # the network of the first seed
     frames = {name: frame(way, classes) for name, way in answers.items()}
     first, *others = frames
     images = frames[first].index
@@ -61,7 +63,7 @@ def main(values: dict[str, Any]) -> None:
         if (found["data"], found["classes"]) != (answers[first]["data"], list(classes)):
             raise ScoreError(f"{name} and {first} differ in data or classes; run `dvc repro vlm/dvc.yaml`")
     labels, split = frames[first]["label"].to_numpy(), frames[first]["split"].to_numpy()
-    predicted = {name: predictions(name, images, classes) for name in values["runs"]}
+    predicted = {run: predictions(names[0], images, classes) for run, names in networks.items()}
     predicted |= {name: found["answer"].to_numpy() for name, found in frames.items()}
 
     def scored(name: str) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def main(values: dict[str, Any]) -> None:
             for s in SPLITS
         }
 
-    best = best_run(measured)
+    best = best_run(by_network)
     runs = {name: {"title": run["title"], **scored(name)} for name, run in measured.items()}
     ways = {
         name: {
@@ -155,7 +157,7 @@ def frame(way: dict[str, Any], classes: tuple[str, ...]) -> pd.DataFrame:
 
 
 def predictions(name: str, images: pd.Index, classes: tuple[str, ...]) -> np.ndarray:
-    """Classes that a run of the study predicts for these images: int [N]."""
+    """Classes that a network of the study predicts for these images: int [N]."""
     table = pd.read_csv(f"data/predictions/{name}.csv").set_index("image")["predicted"]
     return table.loc[images].map(classes.index).to_numpy()
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from emotions.evidence.learning_curve import learning_curve
 from emotions.evidence.messages import Said, said
 from emotions.evidence.study import Entry, Study
 from emotions.taxonomy import COMPOUND, RAFCE_COUNTS
@@ -71,28 +72,23 @@ Decided = tuple[Said | Mapping[str, Any], str]
 
 def _learning_curve(study: Study, entry: Entry) -> Decided:
     """Whether so many images are needed, by the best run's power law for fewer and for as many."""
-    settings, curve = learning_settings(study.params), study.curve
-    law = curve.get("runs", {}).get(study.best)
-    # A curve of other images or another recipe says nothing about this study.
-    if law is None or (curve["data"], curve["settings"]) != (study.data["fingerprint"], settings):
-        return said("measured-no-curve"), "undecided"
+    law = learning_curve(study.best, study.knobs, study.networks)
+    if law is None:
+        return said("measured-no-curve", name=study.best), "undecided"
     if not law["holds"]:
-        return said("measured-curve-bent", name=study.best, p=law["bend_p"]), "undecided"
+        return said(
+            "measured-curve-floor", name=study.best, floor=1 - law["floor"], p=law["floor_p"]
+        ), "undecided"
     low, high = law["interval"]
     fewer = [one for one in law["predicted"] if law["images"] < one["images"] < entry.images]
     many = [one for one in law["predicted"] if one["images"] >= entry.images]
     shown = [said("measured-curve-at", **one) for one in (*fewer, *many[:1])]
     numbers = {"exponent": law["exponent"], "low": low, "high": high, "images": law["images"]}
-    measured = said("measured-curve", name=study.best, list=shown, **numbers)
+    ceiling = said("curve-no-floor", p=law["floor_p"]) if law["floor_p"] is not None else ""
+    measured = said("measured-curve", name=study.best, list=shown, ceiling=ceiling, **numbers)
     if any(one["low"] >= entry.threshold for one in fewer):
         return measured, "contradicted"
     return measured, "supported" if many and many[0]["high"] < entry.threshold else "undecided"
-
-
-def learning_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params that a learning curve depends on: those of training, but not the number of images."""
-    train = {key: value for key, value in params["train"].items() if key not in ("fraction", "store_gb")}
-    return {"train": train, "pretrained": params["pretrained"], "runs": params["runs"]}
 
 
 def _verdict(study: Study, entry: Entry) -> Decided:
@@ -204,7 +200,8 @@ def _class_rank(study: Study, entry: Entry) -> Decided:
 def _recall_zero(study: Study, entry: Entry) -> Decided:
     """Whether a class is never recognised on test: its recall's upper limit is below the threshold.
 
-    One recognised image contradicts the claim; none recognised among a few images is not evidence.
+    One image recognised with any seed contradicts the claim; none recognised among a few images is not
+    evidence. The lower limit does not decide: over seeds that differ it reaches 0.
     """
     scores = {n: r["selected"]["test"] for n, r in study.runs.items()}
     if not all(s["per_class"].get(entry.emotion, {}).get("support") for s in scores.values()):
@@ -219,10 +216,13 @@ def _recall_zero(study: Study, entry: Entry) -> Decided:
         )
         for name, s in scores.items()
     ]
-    limits = [s["recall_intervals"][entry.emotion] for s in scores.values()]
     outcomes = [
-        "contradicted" if low > 0 else "supported" if high < entry.threshold else "undecided"
-        for low, high in limits
+        "contradicted"
+        if s["per_class"][entry.emotion]["recall"] > 0
+        else "supported"
+        if s["recall_intervals"][entry.emotion][1] < entry.threshold
+        else "undecided"
+        for s in scores.values()
     ]
     return said("measured-fails", list=recalls), _of_all(outcomes)
 

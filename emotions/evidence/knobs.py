@@ -15,8 +15,8 @@ class EvaluateParams(Group):
 
 class UncertaintyParams(Group):
     """`replicates`: resamples of a split for an interval or a p-value. `simulations`: simulated studies for
-    the coverage; with 1,000 its standard error is 0.7 points at 95 %. `permutations`: orders of the classes
-    in the tests of `emotions.evidence.confusion_structure`."""
+    the coverage and the power; with 1,000 the standard error is 0.7 points at 95 %. `permutations`: orders of
+    the classes in the tests of `emotions.evidence.confusion_structure`."""
 
     replicates: int = Field(ge=100)
     simulations: int = Field(ge=100)

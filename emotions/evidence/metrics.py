@@ -100,6 +100,22 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str,
     ]
 
 
+def per_class(
+    labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of each class by name; 0 where they are 0 / 0.
+
+    Args:
+        labels, predicted: int [N].
+    """
+    columns = precision_recall_fscore_support(labels, predicted, labels=range(len(classes)), zero_division=0)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        label: {name: column[i].item() for name, column in zip(names, columns, strict=True)}
+        for i, label in enumerate(classes)
+    }
+
+
 def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """All scores of one split.
 
@@ -125,10 +141,8 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
     overlap = component_overlap(classes)
     bins = reliability(labels, probabilities)
     order = range(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=order, zero_division=0
-    )
-    enough = np.flatnonzero(support >= ENOUGH)
+    by_class = per_class(labels, predicted, classes)
+    enough = [one["f1"] for one in by_class.values() if one["support"] >= ENOUGH]
     return {
         "images": len(labels),
         "loss": float(log_loss(labels, probabilities, labels=list(order))),
@@ -137,21 +151,13 @@ def score(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str])
         "balanced_accuracy": float(
             recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
         ),
-        "macro_f1_ten": float(f1[enough].mean()) if len(enough) else None,
+        "macro_f1_ten": float(np.mean(enough)) if enough else None,
         "top2_accuracy": float(in_top_two(labels, probabilities).mean()),
         **({} if overlap is None else {"component_score": float(overlap[labels, predicted].mean())}),
         "ece": sum(row["images"] * abs(row["confidence"] - row["accuracy"]) for row in bins) / len(labels),
         "brier": float(brier_score_loss(labels, probabilities, labels=list(order), scale_by_half=False)),
         "reliability": bins,
-        "per_class": {
-            name: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "support": int(support[i]),
-            }
-            for i, name in enumerate(classes)
-        },
+        "per_class": by_class,
         "confusion": confusion(labels, predicted, len(classes)).tolist(),
     }
 

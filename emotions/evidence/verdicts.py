@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
+from emotions.evidence import crossed
 from emotions.evidence.knobs import DiagnosisParams
 
 Outcome = Literal["supported", "not supported", "undecided", "not measured"]
@@ -34,14 +35,15 @@ class Change:
 class Measured:
     """Measurements of one run; None where not measured.
 
-    `train`, `val`: right answers and clean images, at the last epoch. `train_curve`, `val_losses`: by epoch.
+    `train`, `val`: right answers and clean images at the last epoch, of each seed. `train_curve`,
+    `val_losses`: by epoch, means over seeds.
     `retention`: accuracy on the source task, after minus before. `probe`: accuracy of a linear probe, on
     fine-tuned minus on pretrained features. `longer`: validation accuracy of a longer run of the same recipe
     minus this one's. `seeds`: validation accuracy by seed.
     """
 
-    train: tuple[int, int]
-    val: tuple[int, int]
+    train: Sequence[tuple[int, int]]
+    val: Sequence[tuple[int, int]]
     train_curve: Sequence[float]
     val_losses: Sequence[float]
     retention: Change | None = None
@@ -50,18 +52,30 @@ class Measured:
     seeds: Sequence[float] | None = None
 
 
-def measured_of(run: Mapping[str, Any], history: pd.DataFrame, probe: Mapping[str, Any]) -> Measured:
+def measured_of(
+    networks: Sequence[Mapping[str, Any]],
+    history: pd.DataFrame,
+    probe: Mapping[str, Any],
+    *,
+    longer: Change | None = None,
+) -> Measured:
     """Collect a run's evidence from the stages `evaluate`, `train` and `probe`: scores at the last epoch, the
     curves, and the measured drift from the start."""
-    (train, val), retention = (run["last"][s] for s in ("train", "val")), probe["retention"]
+    retention, by_epoch = probe["retention"], history.groupby("epoch").mean()
     measurable = retention and retention["measurable"]
+    train, val = (
+        [(int(np.trace(n["last"][s]["confusion"])), n["last"][s]["images"]) for n in networks]
+        for s in ("train", "val")
+    )
     return Measured(
-        train=(int(np.trace(train["confusion"])), train["images"]),
-        val=(int(np.trace(val["confusion"])), val["images"]),
-        train_curve=history["train_accuracy"].tolist(),
-        val_losses=history["val_loss"].tolist(),
+        train=train,
+        val=val,
+        train_curve=by_epoch["train_accuracy"].tolist(),
+        val_losses=by_epoch["val_loss"].tolist(),
         retention=change_of(retention) if measurable else None,
         probe=change_of(probe["against_start"]),
+        longer=longer,
+        seeds=[n["selected"]["val"]["accuracy"] for n in networks],
     )
 
 
@@ -108,11 +122,14 @@ def diagnose(measured: Measured, params: DiagnosisParams) -> list[dict[str, Any]
 
 
 def _overfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
-    (right, images), (val_right, val_images) = measured.train, measured.val
-    gap = round(right / images - val_right / val_images, 6)
-    low, high = confint_proportions_2indep(
-        right, images, val_right, val_images, method="newcomb", compare="diff"
-    )
+    gaps = [a / n - b / m for (a, n), (b, m) in zip(measured.train, measured.val, strict=True)]
+    intervals = [
+        confint_proportions_2indep(a, n, b, m, method="newcomb", compare="diff")
+        for (a, n), (b, m) in zip(measured.train, measured.val, strict=True)
+    ]
+    over_seeds = crossed.over_seeds(gaps, intervals)
+    gap = round(over_seeds["mean"], 6)
+    low, high = (min(max(limit, -1.0), 1.0) for limit in over_seeds["interval"])
     rise = measured.val_losses[-1] / max(min(measured.val_losses), NO_LOSS) - 1
     turned = rise >= params.val_loss_rise
     outcome: Outcome = "undecided"
@@ -139,7 +156,7 @@ def _overfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
 
 
 def _underfitting(measured: Measured, params: DiagnosisParams) -> Verdict:
-    accuracy = measured.train[0] / measured.train[1]
+    accuracy = float(np.mean([right / images for right, images in measured.train]))
     evidence = {"train_accuracy": accuracy, "threshold": params.underfitting_train_accuracy}
     change = trend(measured.train_curve)
     if change:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from emotions.data.knobs import LoadParams
 
@@ -22,3 +22,12 @@ class TrainedParams(InferenceParams):
     """
 
     fraction: float = Field(gt=0, le=1)
+
+
+class TrainedRun(BaseModel):
+    """The keys of a run that its scores need, the others ignored. `fraction` replaces `train.fraction`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    fraction: float | None = None

@@ -36,11 +36,16 @@ def dropout_draws(seed: int, epoch: int, step: int, *, size: int, head: DropoutL
     return torch.rand(size, head.in_features, generator=generator) >= head.dropout
 
 
-def build(classes: int, dropout: float, seed: int) -> ResNet:
-    """A randomly initialised ResNet-50 (channels_last); body and head draw from separate streams."""
+def build(classes: int, dropout: float, seed: int, *, zero_init_residual: bool = False) -> ResNet:
+    """A randomly initialised ResNet-50 (channels_last); body and head draw from separate streams.
+
+    Args:
+        zero_init_residual: each block begins as the identity (Goyal et al. 2017, arXiv 1706.02677, 5.1).
+        Without it few steps of training from random weights teach next to nothing.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "initialisation", "body"))
-        model = resnet50(weights=None, num_classes=1)
+        model = resnet50(weights=None, num_classes=1, zero_init_residual=zero_init_residual)
         torch.manual_seed(stream_seed(seed, "initialisation", "head"))
         model.fc = DropoutLinear(model.fc.in_features, classes, dropout)
     return model.to(memory_format=torch.channels_last)

@@ -22,13 +22,18 @@ MARKERS: Final = "osD^vPX*"
 
 
 def training_curves(history: Mapping[str, pd.DataFrame], titles: Mapping[str, str], say: Wording) -> bytes:
-    """Accuracy by epoch, one colour a run: validation solid, training dashed."""
+    """Accuracy by epoch, one colour a run: validation solid with a band over seeds, training dashed."""
     figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
     for i, (name, frame) in enumerate(history.items()):
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         label = say("run-title", name=name, title=say.known(titles[name]))
-        axes.plot(frame.epoch, 100 * frame.val_accuracy, color=colour, marker=marker, ms=4, label=label)
-        axes.plot(frame.epoch, 100 * frame.train_accuracy, color=colour, marker=marker, ms=2, ls="--", lw=1)
+        by_epoch = frame.groupby("epoch")
+        mean, low, high = by_epoch.mean(), by_epoch.min(), by_epoch.max()
+        axes.fill_between(
+            mean.index, 100 * low.val_accuracy, 100 * high.val_accuracy, color=colour, alpha=0.15, lw=0
+        )
+        axes.plot(mean.index, 100 * mean.val_accuracy, color=colour, marker=marker, ms=4, label=label)
+        axes.plot(mean.index, 100 * mean.train_accuracy, color=colour, marker=marker, ms=2, ls="--", lw=1)
     axes.set(xlabel=say("figure-epoch"), ylabel=say("figure-accuracy"), title=say("figure-curves"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from emotions.evidence.claims import OUTCOMES, claims
 from emotions.evidence.confusion_structure import class_bias, most_confused
+from emotions.evidence.learning_curve import learning_curve
 from emotions.evidence.messages import Said, said
 from emotions.evidence.metrics import ENOUGH
 from emotions.evidence.study import Study
@@ -29,44 +30,61 @@ PHOTOGRAPH_BYTES = 2_500_000
 """Most bytes for all pictures of faces in report.html, which then stays under 5 MB for mail and phones."""
 
 
-def summary(runs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Flat metrics of the study: run -> name -> value. `gap` = train minus val accuracy."""
-    return {
-        name: {
-            "train_accuracy": run["selected"]["train"]["accuracy"],
-            "val_accuracy": run["selected"]["val"]["accuracy"],
-            "test_accuracy": run["selected"]["test"]["accuracy"],
-            "val_macro_f1": run["selected"]["val"]["macro_f1"],
-            "test_macro_f1": run["selected"]["test"]["macro_f1"],
-            "gap": run["selected"]["train"]["accuracy"] - run["selected"]["val"]["accuracy"],
-            "last_epoch_gap": run["last"]["train"]["accuracy"] - run["last"]["val"]["accuracy"],
-            "selected_epoch": run["selected"]["epoch"],
+def summary(networks: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Flat metrics of the study: run -> name -> mean over seeds, and name_sd -> standard deviation.
+
+    Standard deviations are absent with one seed. `gap` = train minus val accuracy.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for name, of_run in networks.items():
+        by_seed = {
+            f"{split}_{score}": [n["selected"][split][score] for n in of_run]
+            for split in ("val", "test")
+            for score in ("macro_f1", "balanced_accuracy", "accuracy")
         }
-        for name, run in runs.items()
-    }
+        by_seed["train_accuracy"] = [n["selected"]["train"]["accuracy"] for n in of_run]
+        for gap, epoch in (("gap", "selected"), ("last_epoch_gap", "last")):
+            by_seed[gap] = [n[epoch]["train"]["accuracy"] - n[epoch]["val"]["accuracy"] for n in of_run]
+        by_seed["selected_epoch"] = [n["selected"]["epoch"] for n in of_run]
+        found[name] = {}
+        for key, values in by_seed.items():
+            found[name][key] = float(np.mean(values))
+            if len(values) > 1:
+                found[name][f"{key}_sd"] = float(np.std(values, ddof=1))
+    return found
 
 
 def curves_csv(history: Mapping[str, pd.DataFrame]) -> str:
-    """Training curves of all runs in long form: run, split, epoch, accuracy, loss."""
+    """Training curves of all runs in long form, means over seeds: run, split, epoch, accuracy, loss."""
+    means = {name: frame.groupby("epoch", as_index=False).mean() for name, frame in history.items()}
     parts = [
         frame.assign(run=name, split=split, accuracy=frame[f"{split}_accuracy"], loss=frame[f"{split}_loss"])
-        for name, frame in history.items()
+        for name, frame in means.items()
         for split in ("train", "val")
     ]
     columns = ["run", "split", "epoch", "accuracy", "loss"]
-    return pd.concat(parts)[columns].to_csv(index=False, lineterminator="\n")
+    return pd.concat(parts)[columns].round(6).to_csv(index=False, lineterminator="\n")
 
 
 def facts(study: Study, say: Wording) -> dict[str, Any]:
     """Everything the template prints, computed from the measurements."""
-    totals = summary(study.runs)
+    totals = summary(study.networks)
     decided = claims(study)
-    ranking = sorted(study.runs, key=lambda n: -study.runs[n]["selected"]["val"]["accuracy"])
+    ranking = sorted(study.runs, key=lambda n: -totals[n]["val_macro_f1"])
     return {
         "say": say,
         "study": study,
         "named": lambda name: say("run-title", name=name, title=_cell(say.known(study.titles[name]))),
         "summary": totals,
+        "spread": lambda name, key, shown: _spread(totals[name], key, shown),
+        "recipes": {n: study.params["runs"][n].model_dump(exclude_defaults=True) for n in study.runs},
+        "three": lambda value: say.decimal(value, 3),
+        "power_list": [
+            said("power-item", difference=one["difference"], power=one["power"])
+            for one in (study.comparisons["power"] or {"power": []})["power"]
+        ],
+        "single_knobs": study.knobs,
+        **_curve(study),
         "best": study.best,
         "totals": {
             role: {s: sum(row[s] for row in study.data[role].values()) for s in SPLITS}
@@ -88,12 +106,30 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         "claims": [claim_sentences(claim) for claim in decided],
         "counted": {v: sum(c.verdict == v for c in decided) for v in OUTCOMES},
         "methods": {"layercam": "LayerCAM", "gradcam": "Grad-CAM"},
-        "ranked": [say("order-run", name=n, accuracy=totals[n]["val_accuracy"]) for n in ranking],
+        "ranked": [say("order-run", name=n, f1=totals[n]["val_macro_f1"]) for n in ranking],
         "params": {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in study.params.items()},
         **_uncertainty(study, say),
         **_attention(study, say),
         **_alternatives(study, say),
     }
+
+
+def _curve(study: Study) -> dict[str, Any]:
+    """The best run's learning curve, where its recipe was trained on three numbers of images."""
+    curve = learning_curve(study.best, study.knobs, study.networks)
+    points = curve["points"].items() if curve else ()
+    return {
+        "curve": curve,
+        "curve_list": [
+            said("curve-point", images=n, accuracy=float(np.mean(a)), seeds=len(a)) for n, a in points
+        ],
+    }
+
+
+def _spread(scores: Mapping[str, float], key: str, shown: Callable[[float], str]) -> str:
+    """A mean and, with several seeds, its standard deviation: `0.470 ± 0.031`."""
+    value = shown(scores[key])
+    return f"{value} ± {shown(scores[key + '_sd'])}" if f"{key}_sd" in scores else value
 
 
 def _uncertainty(study: Study, say: Wording) -> dict[str, Any]:
@@ -113,10 +149,10 @@ def _uncertainty(study: Study, say: Wording) -> dict[str, Any]:
         return say.decimal(value, 3)
 
     columns = {
-        "accuracy": say.percent,
-        "balanced_accuracy": say.percent,
         "macro_f1": decimals,
         "macro_f1_ten": decimals,
+        "balanced_accuracy": say.percent,
+        "accuracy": say.percent,
         "top2_accuracy": say.percent,
         "component_score": say.percent,
         "ece": decimals,
@@ -145,6 +181,7 @@ def _uncertainty(study: Study, say: Wording) -> dict[str, Any]:
         "of_ten": sum(s["support"] >= ENOUGH for s in first["per_class"].values()),
         "enough": ENOUGH,
         "pairs_of_runs": study.comparisons["pairs"],
+        "power": study.comparisons["power"],
         "errors": study.comparisons["errors"],
         "excess_list": excess,
     }
@@ -235,20 +272,27 @@ def _total(by_role: Mapping[str, Mapping[str, int]]) -> int:
 
 def _alternatives(study: Study, say: Wording) -> dict[str, list[Said]]:
     """Alternative texts of the figures, by run, for readers who cannot see them."""
-    right = {n: np.trace(np.array(r["selected"]["val"]["confusion"])) for n, r in study.runs.items()}
+    confusions = {n: np.array(r["selected"]["val"]["confusion"]) for n, r in study.runs.items()}
+    right, images = ({n: of(table) for n, table in confusions.items()} for of in (np.trace, np.sum))
     return {
         "alt_curves": [
             said(
                 "curves-alt-run",
                 name=name,
-                train=float(frame["train_accuracy"].iloc[-1]),
-                val=float(frame["val_accuracy"].iloc[-1]),
+                train=float(last["train_accuracy"]),
+                val=float(last["val_accuracy"]),
             )
             for name, frame in study.history.items()
+            for last in [frame.groupby("epoch").mean().iloc[-1]]
         ],
         "alt_matrices": [
-            said("matrices-alt-run", name=n, right=int(right[n]), images=r["selected"]["val"]["images"])
-            for n, r in study.runs.items()
+            said(
+                "matrices-alt-run",
+                name=n,
+                right=int(right[n]),
+                images=int(images[n]),
+            )
+            for n in study.runs
         ],
         "alt_calibration": [
             said(
@@ -380,6 +424,19 @@ def environment(say: Wording) -> jinja2.Environment:
             value=say.change(change["difference"]),
             low=say.change(change["interval"][0]),
             high=say.change(change["interval"][1]),
+        ),
+        "decimal_ci": lambda change: interval(change["difference"], change["interval"], 3),
+        "signed": lambda value: f"{'+' if value > 0 else ''}{say.decimal(value, 3)}",
+        "change_f1": lambda change: interval(change.difference, list(change.interval), 3) if change else "",
+        "change_points": lambda change: (
+            say(
+                "ci",
+                value=say.change(change.difference),
+                low=say.change(change.interval[0]),
+                high=say.change(change.interval[1]),
+            )
+            if change
+            else ""
         ),
         "plain_ci": lambda change: interval(change["difference"], change["interval"], 2),
         "mean_ci": lambda one, digits: interval(one["mean"], one["interval"], digits),

@@ -1,5 +1,6 @@
 """Processes a stream on all cores, in order, with a bounded number of items in flight."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -15,8 +16,9 @@ import psutil
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID"}
-"""Environment variables of processes that DVC and torchrun start."""
+SIDE_BY_SIDE: Final = "EMOTIONS_SIDE_BY_SIDE"
+STARTED_BY: Final = {"DVC_STAGE", "TORCHELASTIC_RUN_ID", SIDE_BY_SIDE}
+"""Environment variables of processes that DVC, torchrun and `tools.side_by_side` start."""
 SECONDS_TO_STOP: Final = 60
 """Seconds allowed for the current step and a checkpoint."""
 
@@ -65,16 +67,17 @@ def end_with_parent() -> None:
 
 
 def end_with_launcher() -> None:
-    """Under DVC or torchrun, end when the process that started this one is gone.
+    """Under DVC, torchrun or `tools.repro`, end when the process that started this one is gone.
 
     Killing `dvc repro` does not stop its stages, nor `torchrun` its workers: they would go on writing. A
     process with a SIGTERM handler, such as a training, gets `stopping` set and SECONDS_TO_STOP to end itself.
     """
     watched = []
     child = psutil.Process()
-    while STARTED_BY & child.environ().keys() and (parent := child.parent()):
-        watched.append(parent)
-        child = parent
+    with contextlib.suppress(psutil.AccessDenied):  # a process of a cluster's own is watched, not looked into
+        while STARTED_BY & child.environ().keys() and (parent := child.parent()):
+            watched.append(parent)
+            child = parent
 
     def watch() -> None:
         while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in watched):

@@ -43,8 +43,9 @@ class LearningRates(Group):
 class RunParams(Group):
     """Settings that differ between training regimes. Keys with a default may be left out.
 
-    `epochs`: replaces `train.epochs`. `schedule`: learning-rate schedule after a linear rise over
-    `warmup_epochs`; `cosine` falls to zero by the last step (Loshchilov and Hutter 2017, arXiv 1608.03983).
+    `epochs`, `fraction`: replace those of `train`. `schedule`: learning-rate schedule after a linear rise
+    over `warmup_epochs`; `cosine` falls to zero by the last step (Loshchilov and Hutter 2017,
+    arXiv 1608.03983).
     `ema_decay`: decay of an exponential moving average of the weights, updated after each step, then scored
     and kept; 0 = the weights themselves. `logit_adjustment`: factor of the log class shares added to the
     logits in the loss, so that rare classes count (Menon et al. 2021, arXiv 2007.07314).
@@ -59,6 +60,7 @@ class RunParams(Group):
     dropout: float = Field(ge=0, lt=1)
     augmentation: Augmentation
     epochs: int | None = Field(default=None, ge=1)
+    fraction: float | None = Field(default=None, gt=0, le=1)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = Field(default=0.0, ge=0)
     ema_decay: float = Field(default=0.0, ge=0, lt=1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import top_k_accuracy_score
 
-from emotions.evidence import metrics, results
+from emotions.evidence import metrics
 from emotions.taxonomy import COMPOUND
 
 CLASSES = ("a", "b", "c", "d")
@@ -118,6 +118,19 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
     assert score["ece"] == pytest.approx((0.4 + 0.2 + 0.1) / 3)
 
 
+def test_scores_by_class_are_those_counted_by_hand() -> None:
+    found = metrics.per_class(np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1]), ("a", "b", "c", "d"))
+    by_hand = {
+        "a": {"precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3},
+        "b": {"precision": 1 / 3, "recall": 1.0, "f1": 0.5, "support": 1},
+        "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1},
+        "d": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
+    }
+    assert list(found) == list(by_hand)
+    for name, scores in by_hand.items():
+        assert found[name] == pytest.approx(scores)
+
+
 def test_the_bins_hold_equally_many_images_and_agree_with_scikit_learn() -> None:
     labels, table = softmaxes(252, 11)  # no edge of a bin falls on an image
     rows = metrics.reliability(labels, table)
@@ -180,22 +193,3 @@ def test_a_certain_wrong_answer_has_a_finite_loss() -> None:
 def test_the_majority_is_of_the_training_split_and_scored_on_the_other() -> None:
     assert metrics.majority(np.array([2, 2, 2, 0, 0]), np.array([0, 0, 0, 2])) == pytest.approx(1 / 4)
     assert metrics.majority(np.array([1, 1]), np.array([0, 2])) == 0
-
-
-def scored(**runs: tuple[float, float]) -> dict:
-    return {n: {"selected": {"val": {"accuracy": a, "macro_f1": f}}} for n, (a, f) in runs.items()}
-
-
-@pytest.mark.parametrize(
-    ("runs", "best"),
-    [
-        ({"run1": (0.4, 0.9), "run2": (0.5, 0.1)}, "run2"),
-        ({"run1": (0.5, 0.2), "run2": (0.5, 0.3), "run3": (0.4, 0.9)}, "run2"),
-        ({"second": (0.5, 0.3), "first": (0.5, 0.3)}, "second"),
-        ({"only": (0.0, 0.0)}, "only"),
-    ],
-)
-def test_the_best_run_is_by_accuracy_then_macro_f1_then_the_first_named(
-    runs: dict[str, tuple[float, float]], best: str
-) -> None:
-    assert results.best_run(scored(**runs)) == best

@@ -25,6 +25,7 @@ FIGURES: dict[str, Callable[[Study], bytes]] = {
     "final_matrix": lambda s: figures.final_matrix(s.runs[s.best], s.classes, EN),
     "per_class_f1": lambda s: figures.per_class_f1(s.runs, s.classes, s.train_counts, say=EN),
     "class_distribution": lambda s: figures.class_distribution(s.data, s.classes, EN),
+    "reliability": lambda s: figures.reliability(s.runs, EN),
     "attention_story": lambda s: figures.attention_story(s.attention, s.titles, EN),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from small_study import measured, scrutinised, seen, study
+from small_study import networks, recipe, scrutinised, seen, study
 
 from emotions.data import source_task
 from emotions.evidence.claims import claims
@@ -54,18 +54,107 @@ def photographs(s: Study, picture: bytes) -> dict[str, bytes]:
 
 
 def test_the_summary_is_flat_with_the_names_that_tables_of_experiments_use() -> None:
-    summary = report.summary(study().runs)
+    summary = report.summary(study().networks)
     assert list(summary) == ["run1", "run2", "run3"]
+    wanted = {
+        *(f"{s}_{score}" for s in ("val", "test") for score in ("macro_f1", "balanced_accuracy", "accuracy")),
+        *("train_accuracy", "gap", "last_epoch_gap", "selected_epoch"),
+    }
     for values in summary.values():
-        wanted = {"train_accuracy", "val_accuracy", "test_accuracy", "val_macro_f1", "test_macro_f1", "gap"}
-        assert wanted <= set(values)
+        assert set(values) == wanted | {f"{name}_sd" for name in wanted}
         assert all(isinstance(v, int | float) for v in values.values())
     run = summary["run1"]
-    assert run["val_accuracy"] == pytest.approx(0.5)
-    assert run["gap"] == pytest.approx(0.9 - 0.5)
+    assert run["val_accuracy"] == pytest.approx(0.45)
+    assert run["val_accuracy_sd"] == pytest.approx(0.1 / 2**0.5)
+    assert run["gap"] == pytest.approx(0.9 - 0.45)
     assert run["last_epoch_gap"] == pytest.approx(0.9 - 0.1)
-    assert run["selected_epoch"] == 2
+    assert (run["selected_epoch"], run["selected_epoch_sd"]) == (2, 0)
     assert json.loads(json.dumps(summary)) == summary
+
+
+def test_one_seed_has_no_deviations_and_the_report_says_what_is_not_covered() -> None:
+    s = study(seeds=(0,))
+    assert not [key for run in report.summary(s.networks).values() for key in run if key.endswith("_sd")]
+    text = report.markdown_report(s, EN)
+    assert "±" not in text
+    assert "One seed: the chance of training is not covered" in text
+    assert "One seed: they cover the chance of the images, not that of training." in text
+    assert "Mean ± standard deviation" not in text
+    assert "The maps are of the network of seed" not in text
+    several = report.markdown_report(study(), EN)
+    assert "Mean ± standard deviation over 2 seeds" in several
+    assert "the chance of the images and of 2 seeds" in several
+    assert "One seed" not in several
+    assert "The maps are of the network of seed 0." in several
+
+
+def test_one_run_alone_has_no_differences_and_no_power() -> None:
+    text = report.markdown_report(study(("run1",)), EN)
+    assert EN("one-run") in text
+    assert "Simulated with these class counts" not in text
+    assert "the adjusted test errs in 4.0% of the studies" in report.markdown_report(study(), EN)
+
+
+def test_a_table_of_uncertain_scores_names_each_row_after_what_it_holds() -> None:
+    s = study(("run1",))
+    test = s.runs["run1"]["selected"]["test"]
+    text = report.markdown_report(s, EN).split("### How sure these numbers are")[1].split("###")[0]
+    shown = {cells[1].strip(): cells[2].split("(")[0].strip() for cells in map(split_row, text.splitlines())}
+    for name, key, said in (
+        ("Macro-F1", "macro_f1", lambda v: EN.decimal(v, 3)),
+        ("Balanced accuracy %", "balanced_accuracy", EN.percent),
+        ("Accuracy %", "accuracy", EN.percent),
+        ("Top 2 %", "top2_accuracy", EN.percent),
+        ("Emotions %", "component_score", EN.percent),
+        ("ECE", "ece", lambda v: EN.decimal(v, 3)),
+        ("Brier", "brier", lambda v: EN.decimal(v, 3)),
+    ):
+        assert shown[name] == said(test[key]), name
+
+
+def split_row(line: str) -> list[str]:
+    return [*line.split("|"), "", "", ""] if line.startswith("|") else ["", "", ""]
+
+
+LONGER = {"run2": {"epochs": 9}, "run3": {"fraction": 0.5}}
+"""Run 2 trains longer than run 1, and run 3 on half of its images."""
+
+
+def test_runs_that_differ_in_one_knob_are_tabulated_seed_by_seed() -> None:
+    better = networks(
+        "run2", "Title of run2", [[0, 0, 1], [2, 1, 0], [6, 0, 0]], [[0, 0, 1], [2, 1, 0], [6, 0, 0]]
+    )
+    s = study(knobs=LONGER, networks={"run2": better})
+    text = report.markdown_report(s, EN).split("### Single knobs")[1].split("###")[0]
+    (longer,) = [line for line in text.splitlines() if line.startswith("| `epochs`: 3 → 9 | run1 → run2 |")]
+    by_seed = [
+        b["selected"]["test"]["macro_f1"] - a["selected"]["test"]["macro_f1"]
+        for a, b in zip(s.networks["run1"], s.networks["run2"], strict=True)
+    ]
+    assert longer.split("|")[3].strip() == ", ".join(f"+{d:.3f}" for d in by_seed)
+    assert f"{sum(by_seed) / 2:.3f} (" in longer.split("|")[4]
+    assert "| `fraction`: 1.0 → 0.5 | run1 → run3 |" in text
+    assert "### Single knobs" not in report.markdown_report(study(), EN), "equal recipes differ in none"
+    alone = report.markdown_report(study(seeds=(0,), knobs=LONGER), EN)
+    (row,) = [line for line in alone.splitlines() if line.startswith("| `fraction`: 1.0 → 0.5 |")]
+    assert row.split("|")[4:] == ["  ", "  ", ""], "one seed gives no interval"
+
+
+def test_runs_that_the_study_does_not_train_are_not_in_the_report() -> None:
+    s = study(("run1",))
+    s.params["runs"]["waiting"] = recipe("A run that waits", epochs=99)
+    text = report.markdown_report(s, EN)
+    assert "waiting" not in text
+    assert text == report.markdown_report(study(("run1",)), EN)
+
+
+def test_tables_are_in_the_order_of_the_study() -> None:
+    text = report.markdown_report(study(("run3", "run1", "run2")), EN)
+    for start in ("| {}: Title of {} |", "### {}: Title of {}"):
+        places = [text.index(start.format(n, n)) for n in ("run1", "run2")]
+        assert places == sorted(places)
+    assert text.index("| **run3: Title of run3** |") < text.index("| run1: Title of run1 |")
+    assert text.index("### run3: ") < text.index("### run1: ")
 
 
 def test_few_test_images_are_said_to_decide_little() -> None:
@@ -122,8 +211,8 @@ def test_the_summary_gives_percent_with_one_decimal_and_the_best_run_in_bold() -
     text = report.markdown_report(study(), EN)
     row = next(line for line in text.splitlines() if line.startswith("| **run1: Title of run1**"))
     cells = [c.strip() for c in row.split("|")[1:-1]]
-    assert cells[2:7] == ["90.0", "50.0", "40.0", "80.0", "30.0"]
-    assert re.fullmatch(r"0\.\d{3}", cells[7])
+    assert all(re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", cell) for cell in cells[2:4])
+    assert cells[5:8] == ["30.0 ± 0.0", "90.0 ± 0.0", "80.0 ± 0.0"]
     assert text.count("| **run") == 1
 
 
@@ -145,11 +234,12 @@ def test_other_data_than_rafce_are_said_not_to_compare_in_level() -> None:
     assert sentence not in report.markdown_report(study(source="rafce"), EN)
 
 
-def test_runs_are_ranked_by_validation_accuracy() -> None:
-    s = study(("run1", "run2"))
-    s.runs["run2"] = measured("run2", "Title of run2", [[6, 0, 0], [0, 3, 0], [1, 0, 0]])
+def test_runs_are_ranked_by_mean_macro_f1_on_validation() -> None:
+    better = networks("run2", "Title of run2", [[6, 0, 0], [0, 3, 0], [1, 0, 0]])
+    s = study(("run1", "run2"), networks={"run2": better})
     text = report.markdown_report(s, EN)
-    assert "the order is run2 (90.0%), run1 (50.0%);" in text
+    f1 = s.runs["run1"]["selected"]["val"]["macro_f1"]
+    assert f"the order is run2 ({(12 / 13 + 1) / 3:.3f}), run1 ({f1:.3f});" in text
     assert "the best run by validation, run2," in text
 
 
@@ -265,8 +355,8 @@ def test_the_report_leaves_no_template_text() -> None:
 def test_keys_that_only_some_runs_have_are_listed_with_these() -> None:
     plain = report.markdown_report(study(), EN)
     s = study()
-    s.params["runs"]["run3"] |= {"schedule": "cosine", "ema_decay": 0.9}
-    s.params["runs"]["run3"]["lr"]["decay"] = 0.5
+    lr = {"body": 1e-5, "head": 1e-3, "decay": 0.5}
+    s.params["runs"]["run3"] = recipe("Title of run3", schedule="cosine", ema_decay=0.9, lr=lr)
     listed = "- run3: `lr.decay: 0.5`, `schedule: cosine`, `ema_decay: 0.9`"
     text = report.markdown_report(s, EN)
     assert listed in text.splitlines()

@@ -3,13 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY, Study
+from conftest import ROOT, TINY, Study, warm_path
 from photographs import drawn, photograph
-from test_repeats import Tiny
 from test_tutorial import write_table
 
 DOCUMENTS = ("README.md", "docs/tutorial.md")
@@ -43,7 +41,7 @@ def shown(document: str) -> list[str]:
 def run(folder: Path, command: str) -> str:
     """What a command of the documents prints."""
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": warm_path(),
         "DVC_NO_ANALYTICS": "1",
         "BROWSER": "true",
         **{f"GIT_{who}_{what}": "test@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
@@ -65,7 +63,7 @@ def run(folder: Path, command: str) -> str:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default study, smaller, made by the first command and committed on `main`."""
     made = Study(tmp_path_factory.mktemp("study"))
-    made.params(*TINY)
+    made.params(*TINY, ("batch_size: 16 ", "batch_size: 4 "))  # an eighth of the images holds a batch
     run(made.folder, "make repro")
     made.git("branch", "-M", "main")
     made.commit("the study")
@@ -80,7 +78,7 @@ def line(begin: str, document: str = "README.md") -> str:
 
 def test_a_knob_is_changed_compared_dropped_and_kept(study: Path) -> None:
     run(study, line("git switch"))
-    assert "Running stage 'train@run2'" in run(study, line("dvc exp run -S runs.run2.dropout"))
+    assert "Running stage 'train@run2-0'" in run(study, line("dvc exp run -S runs.run2.dropout"))
     assert "less-dropout" in run(study, line("make experiments"))
     assert "`runs.run2.dropout` from `0.6` to `0.3`" in run(study, line("make pr-report"))
     run(study, line("dvc plots diff"))
@@ -95,6 +93,7 @@ def test_a_knob_is_changed_compared_dropped_and_kept(study: Path) -> None:
 def test_maps_are_held_against_what_the_network_rests_on(study: Path) -> None:
     run(study, line("dvc exp run -S faithfulness.measure=true"))
     assert '"measured": true' in (study / "metrics/faithfulness/run1.json").read_text()
+    run(study, "git checkout HEAD -- params.yaml dvc.lock metrics plots report && dvc checkout")
 
 
 def test_the_network_is_asked_about_pictures_and_exported(study: Path) -> None:
@@ -137,18 +136,25 @@ def test_the_tutorials_source_is_trained_on(study: Path) -> None:
     assert "Data: `table`," in (study / "report/report.md").read_text()
 
 
-def test_repeats_curve_and_ablation_run_as_they_stand(tmp_path: Path) -> None:
-    tiny = Tiny(tmp_path)
-    for name in ("Makefile", "tools", "emotions"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    tiny.commit()
-    for begin, report in (
-        ("make repeats", "repeats/report.md"),
-        ("make learning-curve", "learning_curve/report.md"),
-        ("make ablation", "ablation/report.md"),
-    ):
-        run(tmp_path, line(begin))
-        assert (tmp_path / report).is_file()
+@pytest.mark.parametrize(
+    ("begin", "reported"),
+    [
+        ("make seeds", "over 5 seeds"),
+        ("make longer", "`epochs`: 2 → 3"),
+        ("make learning-curve", "`fraction`: 1.0 → 0.5"),
+        ("make ablation", "`logit_adjustment`: 0.0 → 0.5"),
+    ],
+)
+def test_seeds_and_single_knobs_are_one_experiment_each(study: Path, begin: str, reported: str) -> None:
+    before = list((study / "models/runs").glob("*.pth"))
+    run(study, line(begin))
+    report = (study / "report/report.md").read_text()
+    assert reported in report
+    assert all(path.exists() for path in before), "what was trained stays"
+    (name,) = set(run(study, "dvc exp list --name-only").split()) & {
+        "seeds", "longer", "learning-curve", "ablation-run4"
+    }  # fmt: skip
+    run(study, f"dvc exp remove {name} && git checkout -q HEAD -- . && dvc checkout -q")
 
 
 def test_no_command_was_left_out(study: Path) -> None:

@@ -4,6 +4,7 @@ Run as a script, this file kills a training `KILLS` times: it has imported the s
 each attempt, so that little time goes into starting.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -16,13 +17,14 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import A_WHILE, ROOT, TINY, Study, wait_for
+from conftest import A_WHILE, ROOT, TINY, Study, study_in, wait_for
 
-RUN = "run1"
+RUN, SEED = "run1", 0
+NETWORK = f"{RUN}-{SEED}"
 EPOCHS = 14
 KILLS = 20
 """Of the stage, and a few of the whole `dvc repro`, of which most time is starting."""
-OUTS = (f"models/runs/{RUN}.pth", f"models/last_epoch/{RUN}.pth", f"plots/runs/{RUN}/history.csv")
+OUTS = (f"models/runs/{NETWORK}.pth", f"models/last_epoch/{NETWORK}.pth", f"plots/history/{NETWORK}.csv")
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
@@ -34,8 +36,8 @@ ENVIRONMENT = os.environ | {
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A study in which the run has been trained without interruption."""
     study = Study(tmp_path_factory.mktemp("whole"))
-    study.params(*TINY, ("  epochs: 2", f"  epochs: {EPOCHS}"), ("image_size: 64 ", "image_size: 32 "))
-    study.dvc("repro", f"train@{RUN}")
+    study.params(*TINY, ("\n  epochs: 2", f"\n  epochs: {EPOCHS}"), ("image_size: 64 ", "image_size: 32 "))
+    study.dvc("repro", f"train@{NETWORK}")
     return study
 
 
@@ -47,9 +49,9 @@ def untrained(whole: Study, tmp_path: Path) -> Study:
     study.folder = tmp_path / "untrained"
     for out in OUTS:
         (study.folder / out).unlink()
-    (study.folder / "logs" / f"train@{RUN}.log").unlink()
+    (study.folder / "logs" / f"train@{NETWORK}.log").unlink()
     lock = yaml.safe_load(study.read("dvc.lock"))
-    del lock["stages"][f"train@{RUN}"]
+    del lock["stages"][f"train@{NETWORK}"]
     (study.folder / "dvc.lock").write_text(yaml.safe_dump(lock))
     shutil.rmtree(study.folder / ".dvc" / "cache" / "runs")
     return study
@@ -70,7 +72,7 @@ def kill_often(seed: int) -> None:
             Path(out).unlink(missing_ok=True)
         child = os.fork()
         if child == 0:
-            train.main(params_file.read(Path("params.yaml"), train.PARAMS, run=RUN), RUN)
+            train.main(params_file.read(Path("params.yaml"), train.PARAMS, run=RUN), RUN, SEED)
             os._exit(0)
         if attempt < KILLS:
             epoch = 1 + attempt * (EPOCHS - 4) // KILLS
@@ -122,7 +124,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 @pytest.mark.parametrize("victim", ["dvc", "all its processes"])
 def test_a_killed_dvc_repro_goes_on_from_the_last_epoch(whole: Study, untrained: Study, victim: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", f"train@{RUN}"],
+        [sys.executable, "-m", "dvc", "repro", f"train@{NETWORK}"],
         cwd=untrained.folder,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -137,30 +139,65 @@ def test_a_killed_dvc_repro_goes_on_from_the_last_epoch(whole: Study, untrained:
     process.wait()
     wait_for(lambda: not processes_in(untrained.folder))
     assert list(checkpoints.rglob("*.pt")), "the stage went on to its end without its dvc"
-    untrained.dvc("repro", f"train@{RUN}")
-    log = untrained.read(f"logs/train@{RUN}.log")
+    untrained.dvc("repro", f"train@{NETWORK}")
+    log = untrained.read(f"logs/train@{NETWORK}.log")
     assert "going on after epoch" in log
     assert log.count(f" epoch 1/{EPOCHS} ") == 1, "the first epoch was trained again"
     assert yaml.safe_load(untrained.read("dvc.lock")) == yaml.safe_load(whole.read("dvc.lock"))
     assert not list(checkpoints.iterdir())
 
 
+def test_a_parallel_run_killed_ten_times_ends_with_the_bytes_of_dvc_repro(
+    one_run: Study, tmp_path: Path
+) -> None:
+    """Killed are the command alone, whose stages then end, and it with all that it started, in turn."""
+    for name, origin in (("two", one_run.folder), ("killed", tmp_path / "two")):
+        one_run.git("clone", "-q", str(origin), str(tmp_path / name))
+    two, killed = study_in(tmp_path / "two"), study_in(tmp_path / "killed")
+    two.set("study.seeds=[0,1]")
+    two.dvc("repro")
+    two.commit("two seeds")
+    killed.git("pull", "-q")
+    (killed.folder / "dvc.lock").unlink()
+    command = [sys.executable, "-m", "tools.repro", "--jobs", "2"]
+    draws, ended = random.Random(0), 0
+    for attempt in range(10):
+        process = subprocess.Popen(command, cwd=killed.folder, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(draws.uniform(4, 12))
+            ended += 1
+        for victim in [process, *(processes_in(killed.folder) if attempt % 2 else ())]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        process.wait()
+        wait_for(lambda: not processes_in(killed.folder))
+    assert ended <= 2, "the kills came too late"
+    done = subprocess.run(
+        command, cwd=killed.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert killed.git("status", "--porcelain") == ""
+
+
 def test_ctrl_c_ends_a_training_at_once_and_loses_no_step(whole: Study) -> None:
-    before = yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{RUN}"]
+    before = yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{NETWORK}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", RUN], cwd=whole.folder, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stages.train", RUN, str(SEED)],
+        cwd=whole.folder,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     checkpoints = whole.folder / ".checkpoints"
     wait_for(lambda: list(checkpoints.rglob("*.pt")))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=A_WHILE)
     assert process.returncode == 130
-    assert f"train@{RUN} interrupted after" in errors
+    assert f"train@{NETWORK} interrupted after" in errors
     assert "Traceback" not in errors
     assert list(checkpoints.rglob("*.pt"))
-    whole.dvc("repro", "--force", "--single-item", f"train@{RUN}")
-    assert "going on after epoch" in whole.read(f"logs/train@{RUN}.log")
-    assert yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{RUN}"] == before
+    whole.dvc("repro", "--force", "--single-item", f"train@{NETWORK}")
+    assert "going on after epoch" in whole.read(f"logs/train@{NETWORK}.log")
+    assert yaml.safe_load(whole.read("dvc.lock"))["stages"][f"train@{NETWORK}"] == before
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
 """The real `dvc repro` on a tiny study, in a copy of the repository with a history of its own."""
 
 import json
+import os
 import re
+import shutil
+import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import vl_convert
 import yaml
-from conftest import TINY, Study
+from conftest import TINY, Study, study_in, warm_path
 from torchvision.models import resnet50
 
 from emotions.taxonomy import compound_classes
 
-RUN4 = """
-  run4:
+HEAD_ONLY = """
+  head_only:
     title: Head only
     trainable_parts: [head]
     lr: {body: 1.0e-4, head: 1.0e-3}
@@ -23,34 +28,52 @@ RUN4 = """
     augmentation: none
     epochs: 1
 """
-METRICS = {
-    "train_accuracy",
-    "val_accuracy",
-    "test_accuracy",
-    "val_macro_f1",
-    "test_macro_f1",
-    "gap",
-    "last_epoch_gap",
-}
+RUNS, SEEDS = ("run1", "run2", "run3"), (0, 1)
+NETWORKS = tuple(f"{run}-{seed}" for run in RUNS for seed in SEEDS)
+MEANS = (
+    *(
+        f"{split}_{score}"
+        for split in ("val", "test")
+        for score in ("macro_f1", "balanced_accuracy", "accuracy")
+    ),
+    *("train_accuracy", "gap", "last_epoch_gap", "selected_epoch"),
+)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = Study(tmp_path_factory.mktemp("study"))
     study.params(*TINY)
+    study.set("study.seeds=[0,1]")
     study.dvc("repro")
-    study.commit("three runs")
+    study.commit("three runs, two seeds")
     study.git("tag", "three")
     return study
 
 
-def test_summary_is_flat_by_run(study: Study) -> None:
+def test_summary_is_flat_by_run_with_means_and_deviations_over_seeds(study: Study) -> None:
     summary = json.loads(study.read("metrics/summary.json"))
-    assert list(summary) == ["run1", "run2", "run3"]
-    for run in summary.values():
-        assert set(run) >= METRICS
-        assert all(isinstance(v, int | float) for v in run.values())
+    assert list(summary) == list(RUNS)
+    for name, run in summary.items():
+        assert list(run) == [key for mean in MEANS for key in (mean, f"{mean}_sd")]
         assert run["gap"] == pytest.approx(run["train_accuracy"] - run["val_accuracy"], abs=2e-6)
+        scores = [json.loads(study.read(f"metrics/runs/{name}-{seed}.json")) for seed in SEEDS]
+        by_seed = [one["selected"]["test"]["macro_f1"] for one in scores]
+        assert run["test_macro_f1"] == pytest.approx(statistics.fmean(by_seed), abs=2e-6)
+        assert run["test_macro_f1_sd"] == pytest.approx(statistics.stdev(by_seed), abs=2e-6)
+
+
+def test_seeds_of_a_run_differ_and_share_their_start(study: Study) -> None:
+    weights = {name: (study.folder / f"models/runs/{name}.pth").read_bytes() for name in NETWORKS}
+    assert len(set(weights.values())) == len(weights)
+    lock = yaml.safe_load(study.read("dvc.lock"))["stages"]
+    starts = {
+        dep["md5"]
+        for n in NETWORKS
+        for dep in lock[f"train@{n}"]["deps"]
+        if dep["path"] == "models/pretrained.pth"
+    }
+    assert len(starts) == 1
 
 
 def test_second_repro_does_nothing(study: Study) -> None:
@@ -61,7 +84,13 @@ def test_second_repro_does_nothing(study: Study) -> None:
 def test_training_again_gives_the_same_bytes(study: Study) -> None:
     before = study.read("dvc.lock")
     study.dvc(
-        "repro", "--force", "--no-run-cache", "--single-item", "train@run2", "evaluate@run2", "gradcam@run2"
+        "repro",
+        "--force",
+        "--no-run-cache",
+        "--single-item",
+        "train@run2-1",
+        "evaluate@run2-1",
+        "gradcam@run2",
     )
     assert study.read("dvc.lock") == before
 
@@ -72,14 +101,17 @@ def test_best_weights_load_in_plain_torchvision(study: Study) -> None:
     model = resnet50(num_classes=11)
     model.load_state_dict(weights["state_dict"])
     summary = json.loads(study.read("metrics/summary.json"))
-    assert summary[weights["run"]]["val_accuracy"] == max(run["val_accuracy"] for run in summary.values())
+    assert summary[weights["run"]]["val_macro_f1"] == max(run["val_macro_f1"] for run in summary.values())
+    assert weights["seed"] == SEEDS[0]
+    scores = json.loads(study.read(f"metrics/runs/{weights['run']}-0.json"))["selected"]
+    assert weights["accuracy"]["test"] == pytest.approx(scores["test"]["accuracy"], abs=1e-6)
 
 
 def test_no_data_no_weights_and_no_faces_are_tracked(study: Study) -> None:
     tracked = study.git("ls-files").splitlines()
     assert not [f for f in tracked if f.endswith((".pth", ".zip", ".jpg", ".jpeg", ".html"))]
     pictures = {f for f in tracked if f.endswith(".png") and not f.startswith("docs/")}
-    means = {f"plots/runs/{name}/attention.png" for name in ("run1", "run2", "run3")}  # heat, no faces
+    means = {f"plots/runs/{name}/attention.png" for name in RUNS}  # heat, no faces
     assert means < pictures
     assert all(f.startswith("plots/") and f.count("/") == 1 for f in pictures - means)
     stray = [f for f in tracked if f.startswith(("data/extracted", "data/predictions", "models"))]
@@ -106,37 +138,101 @@ def test_the_epochs_of_the_runs_do_not_rerun_pretraining(study: Study) -> None:
     status = study.dvc("status", "dvc.yaml")
     study.git("checkout", "-q", "params.yaml")
     stages = {line.rstrip(":") for line in status.splitlines() if line and not line[0].isspace()}
-    assert {"train@run1", "train@run2", "train@run3"} <= stages
+    assert {f"train@{name}" for name in NETWORKS} <= stages
     assert "pretrain" not in stages
 
 
+def modified(study: Study) -> dict[str, int]:
+    """When each network's weights were written."""
+    return {n: (study.folder / f"models/runs/{n}.pth").stat().st_mtime_ns for n in NETWORKS}
+
+
 def test_a_fourth_run_is_one_block_and_leaves_the_others_untouched(study: Study) -> None:
-    weights = {
-        name: (study.folder / f"models/runs/{name}.pth").stat().st_mtime_ns
-        for name in ("run1", "run2", "run3")
-    }
+    weights = modified(study)
     lock = yaml.safe_load(study.read("dvc.lock"))["stages"]
     table = study.read("report/report.md")
 
-    study.params(("\nevaluate:\n", RUN4 + "evaluate:\n"))
+    study.params(("\nevaluate:\n", HEAD_ONLY + "evaluate:\n"))
+    study.set("study.runs=[run1,run2,run3,head_only]")
     output = study.dvc("repro")
     assert all(f"Stage 'train@{name}' didn't change" in output for name in weights)
-    assert {n: (study.folder / f"models/runs/{n}.pth").stat().st_mtime_ns for n in weights} == weights
+    assert modified(study) == weights
     after = yaml.safe_load(study.read("dvc.lock"))["stages"]
     untouched = [s for s in lock if s not in ("best", "compare", "report")]
     assert [after[s] for s in untouched] == [lock[s] for s in untouched]
-    assert list(json.loads(study.read("metrics/summary.json"))) == ["run1", "run2", "run3", "run4"]
-    assert "run4: Head only" in study.read("report/report.md")
-    assert (study.folder / "plots/runs/run4/gallery.jpg").is_file()
-    epochs = {n: len(study.read(f"plots/runs/{n}/history.csv").splitlines()) - 1 for n in ("run1", "run4")}
-    assert epochs == {"run1": 2, "run4": 1}, "a run may have epochs of its own"
+    assert list(json.loads(study.read("metrics/summary.json"))) == [*RUNS, "head_only"]
+    assert "head_only: Head only" in study.read("report/report.md")
+    assert (study.folder / "plots/runs/head_only/gallery.jpg").is_file()
+    epochs = {n: len(study.read(f"plots/history/{n}-0.csv").splitlines()) - 1 for n in ("run1", "head_only")}
+    assert epochs == {"run1": 2, "head_only": 1}, "a run may have epochs of its own"
     study.commit("four runs")
 
     study.git("checkout", "-q", "three", "--", "params.yaml")
     study.dvc("repro")
-    assert list(json.loads(study.read("metrics/summary.json"))) == ["run1", "run2", "run3"]
+    assert list(json.loads(study.read("metrics/summary.json"))) == list(RUNS)
     assert study.read("report/report.md") == table
     study.git("checkout", "-q", "--", ".")
+
+
+def test_a_seed_more_trains_that_seed_and_a_seed_less_is_as_if_it_had_never_been(study: Study) -> None:
+    study.git("checkout", "-q", "three", "--", ".")
+    study.dvc("checkout", "-q")
+    before = modified(study)
+    side_by_side(study, "-S", "study.seeds=[0,1,2]")
+    assert trained(study) == [f"{run}-2" for run in RUNS]
+    assert modified(study) == before
+    assert "over 3 seeds" in study.read("report/report.md")
+
+    side_by_side(study, "-S", "study.seeds=[0,1]")
+    assert trained(study) == []
+    assert study.git("diff", "three") == ""
+    folders = ("metrics/runs", "metrics/probe", "plots/history", "data/predictions", "models/runs")
+    assert not [path for folder in folders for path in (study.folder / folder).glob("*-2.*")]
+
+    side_by_side(study, "-S", "study.seeds=[0,1,2]")
+    assert trained(study) == [], "a seed that returns comes from the run cache"
+    study.git("checkout", "-q", "--", ".")
+    study.dvc("checkout", "-q")
+    assert study.git("diff", "three") == ""
+
+
+def side_by_side(study: Study, *options: str) -> str:
+    """What `tools.repro` says with these options; stages are forks of a warm Python."""
+    shutil.rmtree(study.folder / "logs/stages", ignore_errors=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.repro", "--jobs", "2", *options],
+        cwd=study.folder,
+        env=os.environ | {"PATH": warm_path(), "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def trained(study: Study) -> list[str]:
+    """Networks that the last `side_by_side` trained."""
+    logs = sorted((study.folder / "logs/stages").glob("train@*.log"))
+    return [log.stem.removeprefix("train@") for log in logs if "Running stage" in log.read_text()]
+
+
+def test_one_seed_has_no_deviation_and_the_report_says_what_that_leaves_out(study: Study) -> None:
+    study.set("study.seeds=[0]")
+    study.dvc("repro")
+    summary = json.loads(study.read("metrics/summary.json"))
+    assert not [key for run in summary.values() for key in run if key.endswith("_sd")]
+    report = study.read("report/report.md")
+    assert "the chance of training is not covered" in report and "±" not in report
+    study.git("checkout", "-q", "--", ".")
+    study.dvc("checkout", "-q")
+
+
+def test_stages_side_by_side_make_the_bytes_of_dvc_repro(study: Study, tmp_path: Path) -> None:
+    study.git("clone", "-q", "--branch", "three", str(study.folder), str(tmp_path / "clone"))
+    clone = study_in(tmp_path / "clone")
+    assert re.search(r"^\[\d+/\d+\] report done in ", side_by_side(clone, "--force"), re.M)
+    assert clone.git("status", "--porcelain") == ""
 
 
 def test_two_commits_compare_in_a_clone_without_cache(study: Study, tmp_path: Path) -> None:
@@ -144,45 +240,29 @@ def test_two_commits_compare_in_a_clone_without_cache(study: Study, tmp_path: Pa
     study.dvc("repro")
     study.commit("less dropout")
     study.git("clone", "-q", str(study.folder), str(tmp_path / "clone"))
-    clone = object.__new__(Study)
-    clone.folder = tmp_path / "clone"
+    clone = study_in(tmp_path / "clone")
 
     difference = json.loads(clone.dvc("metrics", "diff", "three", "HEAD", "--all", "--json"))
-    assert {"run1.val_accuracy", "run2.val_accuracy", "run3.test_macro_f1"} <= set(
-        difference["metrics/summary.json"]
-    )
+    moved = set(difference["metrics/summary.json"])
+    assert {"run1.val_macro_f1", "run2.val_macro_f1_sd", "run3.test_accuracy"} <= moved
     shown = clone.dvc("exp", "show", "--csv", "--num", "2")
-    assert "run1.val_accuracy" in shown
+    assert "run1.val_macro_f1" in shown and "run1.val_macro_f1_sd" in shown
     assert "train.epochs" in shown
     assert "runs.run2.dropout" in clone.dvc("params", "diff", "three", "HEAD")
     drawn = json.loads(clone.dvc("plots", "diff", "three", "HEAD", "--json"))
     assert "errors" not in drawn
-    assert (
-        len(drawn["data"]) == 1 + 3 * 5 + 1 + 1
-    )  # all runs; curve, confusions, F1, maps, heat by run; pretraining; matrix
-    titles = [
-        plot[0]["content"]["title"]["text"] for plot in drawn["data"].values() if plot[0]["type"] == "vega"
-    ]
-    assert {"Accuracy by epoch, all runs", "run2: accuracy by epoch", "run2: confusions, validation"} < set(
-        titles
-    )
+    by_run = {f"{what}/{run}.csv" for what in ("plots/confusion", "plots/per_class") for run in RUNS}
+    by_run |= {f"plots/runs/{run}/attention.{kind}" for run in RUNS for kind in ("csv", "png")}
+    others = {
+        "Training curves of all runs",
+        "plots/pretrain_history.csv",
+        "plots/resnet_final_confusion_matrix.png",
+    }
+    assert set(drawn["data"]) == by_run | others
     assert "<DVC_METRIC" not in json.dumps(drawn)
     for name, plot in drawn["data"].items():
         if plot[0]["type"] == "vega":
             assert vl_convert.vegalite_to_svg(plot[0]["content"]).count("<path") > 5, name
-
-
-def test_an_editor_that_reads_dvc_sees_the_curve_of_a_training_that_still_runs(study: Study) -> None:
-    path = study.folder / "plots/runs/run1/history.csv"
-    whole = path.read_text()
-    path.write_text("\n".join(whole.splitlines()[:2]) + "\n")  # as training leaves it after its first epoch
-    drawn = json.loads(study.dvc("plots", "diff", "HEAD", "workspace", "--json"))
-    path.write_text(whole)
-    (plot,) = drawn["data"]["plots/runs/run1/history.csv"]
-    epochs = {
-        r: [p["epoch"] for p in plot["content"]["data"]["values"] if p["rev"] == r] for r in plot["revisions"]
-    }
-    assert epochs == {"HEAD": ["1", "2"], "workspace": ["1"]}
 
 
 def test_the_language_of_the_report_reruns_the_report_alone_and_changes_no_number(study: Study) -> None:

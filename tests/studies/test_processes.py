@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -23,6 +24,10 @@ STANDALONE = ("--standalone", "--nproc-per-node=2")
 EXACT = 1e-5
 """Relative distance of weights that differ by the order of a sum alone, after some steps in float32."""
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+LAST_DIGIT = 2e-6
+"""Differences of a history's numbers, which have six decimals, where sums are rounded in another order."""
 
 
 def start(folder: Path, *options: str, torchrun: tuple[str, ...] = STANDALONE) -> subprocess.Popen[str]:
@@ -59,7 +64,8 @@ def test_with_batch_norm_frozen_two_processes_learn_what_one_does(two: Path, tmp
     """Mixup partners of the other process, dropout and augmentation included."""
     one = whole(tmp_path / "one", "frozen", torchrun=())
     assert distance(one, two) < EXACT
-    assert (one / "history.csv").read_text() == (two / "history.csv").read_text()
+    histories = [np.loadtxt(folder / "history.csv", delimiter=",", skiprows=1) for folder in (one, two)]
+    assert np.abs(histories[0] - histories[1]).max() < LAST_DIGIT
 
 
 def test_with_batch_norm_training_each_process_has_statistics_of_its_share(tmp_path: Path) -> None:
@@ -201,12 +207,19 @@ def test_a_study_under_torchrun_trains_in_two_processes_of_which_the_first_alone
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("STUDY", str(study.folder))
     monkeypatch.setenv("WRITES", str(tmp_path / "writes-"))
-    study.dvc("repro", "evaluate@run2")
+    study.dvc("repro", "evaluate@run2-0")
     written = (tmp_path / "writes-0").read_text()
-    for name in ("models/.pretrained.pth.part", "models/runs/.run2.pth.part", "history.csv", ".checkpoints"):
+    for name in (
+        "models/.pretrained.pth.part",
+        "models/runs/.run2-0.pth.part",
+        "history/.run2-0.csv",
+        ".checkpoints",
+    ):
         assert name in written
-    assert not (tmp_path / "writes-1").exists(), (tmp_path / "writes-1").read_text()
-    assert "process 0 of 2" in study.read("logs/train@run2.log")
+    # Decoded images are for all processes, and whichever comes first decodes them.
+    others = (tmp_path / "writes-1").read_text().splitlines() if (tmp_path / "writes-1").exists() else []
+    assert not [path for path in others if "/.decoded" not in path]
+    assert "process 0 of 2" in study.read("logs/train@run2-0.log")
     assert not list((study.folder / ".checkpoints").iterdir())
-    scores = json.loads(study.read("metrics/runs/run2.json"))
+    scores = json.loads(study.read("metrics/runs/run2-0.json"))
     assert scores["selected"]["val"]["images"] == 33

@@ -19,14 +19,14 @@ from emotions.sources import SOURCES, synthetic
 from emotions.taxonomy import RAFCE_COUNTS, compound_classes
 
 COUNTS = {
-    label: tuple(max(1, round(n * 300 / 4549)) for n in counts) for label, counts in RAFCE_COUNTS.items()
+    label: tuple(max(1, round(n * 100 / 4549)) for n in counts) for label, counts in RAFCE_COUNTS.items()
 }
 REAL_STUDY = (
     ("source: synthetic ", "source: rafce "),
-    ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 0"),
-    ("image_size: 96 ", "image_size: 224 "),
-    ("  epochs: 10", "  epochs: 1"),
-    ("threads: 2 ", "threads: 1 "),
+    ("basic_emotions: {epochs: 3", "basic_emotions: {epochs: 0"),
+    ("image_size: 64 ", "image_size: 224 "),
+    ("\n  epochs: 5", "\n  epochs: 1"),
+    ("  - 0\n  - 1\n  - 2\n", "  - 0\n"),
     ("  examples: 2 ", "  examples: 1 "),
 )
 FIRST = 730_001
@@ -68,7 +68,7 @@ def test_table_has_the_eleven_classes_with_their_counts(listed_and_study: tuple[
     assert data["compound"] == expected
     assert len(listed) == sum(map(sum, COUNTS.values()))
     for name in ("run1", "run2", "run3"):
-        metrics = json.loads(study.read(f"metrics/runs/{name}.json"))
+        metrics = json.loads(study.read(f"metrics/runs/{name}-0.json"))
         assert list(metrics["selected"]["test"]["per_class"]) == list(classes)
         confusion = metrics["selected"]["test"]["confusion"]
         assert [sum(row) for row in confusion] == [COUNTS[c][2] for c in classes]
@@ -81,7 +81,7 @@ def test_labels_reach_the_predictions_unshifted(listed_and_study: tuple[list[Lis
         one.source_id: (one.label, one.split) for one in listed if one.label in compound_classes("rafdb11")
     }
     assert {r.source_id: (r.label, r.split) for r in rows} == kept
-    predictions = list(csv.DictReader(io.StringIO(study.read("data/predictions/run1.csv"))))
+    predictions = list(csv.DictReader(io.StringIO(study.read("data/predictions/run1-0.csv"))))
     assert {Path(p["image"]).stem: (p["label"], p["split"]) for p in predictions} == kept
 
 
@@ -141,6 +141,6 @@ def test_one_fingerprint_goes_with_the_data_the_weights_and_the_metrics(
     _, study = listed_and_study
     fingerprint = json.loads(study.read("metrics/data.json"))["fingerprint"]
     for name in ("run1", "run2", "run3"):
-        weights = torch.load(study.folder / f"models/runs/{name}.pth", weights_only=True)
-        assert weights["data"] == json.loads(study.read(f"metrics/runs/{name}.json"))["data"] == fingerprint
+        weights = torch.load(study.folder / f"models/runs/{name}-0.pth", weights_only=True)
+        assert weights["data"] == json.loads(study.read(f"metrics/runs/{name}-0.json"))["data"] == fingerprint
     assert fingerprint in study.read("report/report.md")

@@ -27,13 +27,12 @@ from stages import extract, faithfulness, preprocess, pretrain, train
 RUNS = ("run1", "run2", "run3")
 CPU = torch.device("cpu")
 SMALL = (
-    ("basic_emotions: {epochs: 8", "basic_emotions: {epochs: 0"),
-    ("image_size: 96 ", "image_size: 32 "),
-    ("  epochs: 10", "  epochs: 8"),
-    ("threads: 2 ", "threads: 1 "),
+    ("basic_emotions: {epochs: 3", "basic_emotions: {epochs: 0"),
+    ("image_size: 64 ", "image_size: 32 "),
+    ("\n  epochs: 5", "\n  epochs: 8"),
     ("lr: {body: 1.0e-4, head: 1.0e-4}", "lr: {body: 1.0e-3, head: 1.0e-3}"),
 )
-FACES = (800, 250, 250, 800, 0.0)
+FACES = (600, 250, 250, 1600, 0.0)
 
 
 def faces(train: int, val: int, test: int, basic: int, shortcut: float) -> str:
@@ -61,11 +60,11 @@ def trained() -> dict[str, Any]:
     file = Path("params.yaml")
     for stage in (extract, preprocess, pretrain):
         stage.main(params_file.read(file, stage.PARAMS))
-    train.main(params_file.read(file, train.PARAMS, run="run1"), "run1")
+    train.main(params_file.read(file, train.PARAMS, run="run1"), "run1", 0)
     values = params_file.read(file, faithfulness.PARAMS, run="run1")
     classes, options = compound_classes(values["data.classes"]), values["train"]
     model = resnet.build(len(classes), 0.0, seed=0)
-    path = Path("models/last_epoch/run1.pth")
+    path = Path("models/last_epoch/run1-0.pth")
     weight_files.load_whole(model, weight_files.read_checkpoint(path)["state_dict"], str(path))
     splits = {
         s: dataset.load_split(
@@ -78,7 +77,7 @@ def trained() -> dict[str, Any]:
         return landmarks.locate(faithfulness.DATASET, split, options, decoded=Path(".decoded"), title=title)
 
     rests_on = examination.by_split(model, splits, locate, seed=0, device=CPU, dtype=torch.float32)
-    last = pd.read_csv("plots/runs/run1/history.csv").iloc[-1]
+    last = pd.read_csv("plots/history/run1-0.csv").iloc[-1]
     return {"last": last, "rests_on": rests_on}
 
 

@@ -37,6 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = {
         "state_dict": resnet.snapshot(model),
         "run": "run1",
+        "seed": 2,
         "epoch": 4,
         **weight_files.usage(CLASSES, SIZE, "abc"),
     }
@@ -110,12 +111,13 @@ def test_the_card_claims_nothing_that_was_measured_of_other_weights(
     folder.mkdir(parents=True)
     for epoch, claims in ((4, True), (5, False)):
         metrics["selected"]["epoch"] = epoch
-        (folder / "run1.json").write_text(json.dumps(metrics))
+        (folder / "run1-2.json").write_text(json.dumps(metrics))
         run(exported, monkeypatch, capsys)
         text = (exported / "out/README.md").read_text()
         assert ("| accuracy | 0.610 (0.400 to 0.700) |" in text) == claims
         assert ("| Sadly angry | 9 | 0.33 (0.10 to 0.60) |" in text) == claims
         assert ("nothing is claimed here" in text) == (not claims)
+    assert "run `run1`, seed 2, epoch 4." in text
     assert "`abc`" in text
     assert weights["data"] == "abc"
     assert "2024/1689" in text

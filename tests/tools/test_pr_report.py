@@ -13,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pull_request import FIGURE, NEW_FIGURE, STAGES, Repository, build, change, run
+from pull_request import FIGURE, NEW_FIGURE, RUN1, RUN2, RUN3, STAGES, Repository, build, change, run
 
 from emotions import params_file
 from tools.referee import committed, pr_report
@@ -82,13 +82,13 @@ def test_a_reviewer_sees_knobs_metrics_verdicts_outputs_and_figures_in_a_clone(
     assert row(report, "`run2`", "gap, points")[2:] == ["1.0", "1.0", "=", ""]
     assert row(report, "`run1`", "val accuracy, %")[4:] == ["=", ""]
     assert "independent samples of images" in section(report, "Metrics")
-    assert "nothing of the spread over seeds" in section(report, "Metrics")
+    assert "the standard deviations over seeds widen it" in section(report, "Metrics")
     assert row(report, "`run2`", "`overfitting`")[2:] == [
         "`not supported`", "`supported`", "`gap` 0.100 to 0.200",
     ]  # fmt: skip
     assert "Nothing moved: <code>run1</code>, <code>run3</code>" in report
     outputs = section(report, "Outputs")
-    assert "- `train@run2`: `models/last_epoch/run2.pth`, `models/runs/run2.pth`\n" in outputs
+    assert f"- `train@{RUN2}`: `models/last_epoch/{RUN2}.pth`, `models/runs/{RUN2}.pth`\n" in outputs
     assert "other bytes: 2; the same bytes: 4" in outputs
     assert f"`{FIGURE}`" in outputs
     assert "train@run1" not in outputs
@@ -153,8 +153,8 @@ def edit(name: str) -> Callable[[Repository], None]:
         ),
         (lambda r: r.knob("runs.run2.mixup_alpha", None), "`runs.run2.mixup_alpha` is absent in params.yaml"),
         (
-            lambda r: r.knob("runs.run4", {"title": "x"}),
-            "`runs.run4.title` is `x` in params.yaml, was absent",
+            lambda r: r.knob("runs.run9", {"title": "x"}),
+            "`runs.run9.title` is `x` in params.yaml, was absent",
         ),
         (edit("emotions/training/loop.py"), "`emotions/training` is not what the run read"),
         (
@@ -211,7 +211,8 @@ def test_a_new_run_and_one_that_is_gone_are_shown(repository: Repository) -> Non
         summary["run4"] = summary.pop("run3")
 
     repository.json("metrics/summary.json", rename)
-    (repository.folder / "metrics/runs/run3.json").rename(repository.folder / "metrics/runs/run4.json")
+    runs = repository.folder / "metrics/runs"
+    (runs / f"{RUN3}.json").rename(runs / f"{RUN3.replace('run3', 'run4')}.json")
     repository.settle()
     report = repository.report("--base", "main")
     assert row(report, "`run4`", "val accuracy, %")[2] == "-"
@@ -231,6 +232,41 @@ def test_the_interval_is_newcombes() -> None:
     """Example (a) of Newcombe 1998, Statistics in Medicine 17:873, method 10: 56/70 - 48/80."""
     low, high = pr_report.newcombe(48 / 80, 80, 56 / 70, 70)
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+
+
+def results(sd: float | None, seeds: int) -> committed.Results:
+    """A side whose run has half of 100 validation images right, and so many seeds."""
+    split = committed.Split(images=100)
+    return committed.Results(
+        knobs={"study.seeds": list(range(seeds))} if seeds > 1 else {},
+        lock={},
+        held={},
+        summary={"run1": committed.Scores(val_accuracy=0.5, val_accuracy_sd=sd)},
+        runs={"run1": committed.Run(selected=committed.Selected(val=split, test=split))},
+        verdicts={},
+        images=[],
+    )
+
+
+def test_the_seeds_of_a_side_are_those_of_its_params(repository: Repository) -> None:
+    repository.knob("study.seeds", [4, 5])
+    assert committed.results(committed.Side(repository.folder, "")).seeds == 2
+    repository.knob("study", None)
+    assert committed.results(committed.Side(repository.folder, "")).seeds == 1
+
+
+def test_seeds_that_scatter_widen_the_interval_and_more_of_them_do_less() -> None:
+    def reach(old: committed.Results, new: committed.Results) -> float:
+        low, high = pr_report.over_images_and_seeds("run1", "val_accuracy", old, new)
+        assert low == pytest.approx(-high)
+        return high
+
+    images = pr_report.newcombe(0.5, 100, 0.5, 100)[1]
+    assert reach(results(None, 1), results(None, 1)) == pytest.approx(images), "before there were seeds"
+    few, many = (reach(results(0.1, n), results(0.1, n)) for n in (3, 10))
+    assert few == pytest.approx((images**2 + 1.96**2 * 2 * 0.1**2 / 3) ** 0.5)
+    assert images < many < few
+    assert images < reach(results(None, 1), results(0.1, 3)) < few
 
 
 def test_figures_are_written_and_linked_from_the_current_folder(
@@ -296,7 +332,7 @@ def test_a_flood_fits_into_a_comment(repository: Repository) -> None:
     (repository.folder / "dvc.lock").write_text(yaml.safe_dump(content))
     for i in range(100):
         (repository.folder / f"metrics/runs/{'>' * 50}{i}.json").write_bytes(
-            (repository.folder / "metrics/runs/run1.json").read_bytes()
+            (repository.folder / f"metrics/runs/{RUN1}.json").read_bytes()
         )
         (repository.folder / f"plots/{'(' * 50}{i}.png").write_bytes(b"")
     copies = {f"{'>' * 50}{i}": {"val_accuracy": 0.5} for i in range(100)}
@@ -311,7 +347,7 @@ def test_a_flood_fits_into_a_comment(repository: Repository) -> None:
     ("name", "content", "said"),
     [
         ("metrics/summary.json", None, "has no metrics/summary.json"),
-        ("metrics/runs/run2.json", None, "has no metrics/runs/run2.json"),
+        ("metrics/runs/run2*.json", None, "has no metrics/runs/run2-0.json"),
         ("dvc.lock", None, "has no dvc.lock"),
         ("metrics/summary.json", "{", "metrics/summary.json of the working tree cannot be read"),
         ("metrics/summary.json", '{"run1": {"val_accuracy": "high"}}', "run1.val_accuracy"),
@@ -326,7 +362,8 @@ def test_a_flood_fits_into_a_comment(repository: Repository) -> None:
 def test_a_side_that_cannot_be_read_is_named(
     repository: Repository, name: str, content: str | None, said: str
 ) -> None:
-    (repository.folder / name).unlink()
+    for path in list(repository.folder.glob(name)):
+        path.unlink()
     if content is not None:
         (repository.folder / name).write_text(content, encoding="latin-1")
     refusal = repository.refusal("--base", "main")

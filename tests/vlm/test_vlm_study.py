@@ -31,6 +31,7 @@ from emotions import params_file
 from emotions.data import manifest
 from emotions.data.manifest import Row
 from emotions.evidence import metrics
+from emotions.params_file import StudyParams
 from emotions.taxonomy import compound_classes, display
 from vlm import ask, score
 from vlm.shared.backend import ModelError
@@ -63,14 +64,15 @@ class Small:
         self.own = params_file.load(ROOT / "vlm/params.yaml")
         self.own["ask"]["image_size"] = SIDE
         draws = np.random.default_rng(0)
-        for number, run in enumerate(study["runs"]):
-            self.write_run(run, study["runs"][run]["title"], draws, right=0.6 - 0.1 * number)
+        for number, (run, names) in enumerate(StudyParams(**study["study"]).networks.items()):
+            for name in names:
+                self.write_network(name, study["runs"][run]["title"], draws, right=0.6 - 0.1 * number)
 
     def read_rows(self) -> list[Row]:
         with zipfile.ZipFile(self.dataset) as archive:
             return manifest.read(archive.read(manifest.FILE_NAME).decode())
 
-    def write_run(self, run: str, title: str, draws: np.random.Generator, right: float) -> None:
+    def write_network(self, name: str, title: str, draws: np.random.Generator, right: float) -> None:
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow(("image", "split", "label", "predicted", *CLASSES))
@@ -85,10 +87,10 @@ class Small:
                 "macro_f1": metrics.macro_f1(labels, said, 11),
             }
         (self.folder / "data/predictions").mkdir(exist_ok=True)
-        (self.folder / f"data/predictions/{run}.csv").write_text(out.getvalue())
+        (self.folder / f"data/predictions/{name}.csv").write_text(out.getvalue())
         (self.folder / "metrics/runs").mkdir(parents=True, exist_ok=True)
         measured = {"title": title, "data": self.data, "classes": list(CLASSES), "selected": scores}
-        (self.folder / f"metrics/runs/{run}.json").write_text(json.dumps(measured))
+        (self.folder / f"metrics/runs/{name}.json").write_text(json.dumps(measured))
 
     def model(self, folder: Path) -> None:
         self.own["model"] |= {"name": str(folder), "revision": None, "precision": "float32"}
@@ -200,7 +202,7 @@ def test_the_runs_are_scored_on_the_same_images_from_their_predictions(small: Sm
     small.ask("zero_shot")
     found = small.score()
     for run in ("run1", "run2", "run3"):
-        measured = json.loads(Path(f"metrics/runs/{run}.json").read_text())["selected"]
+        measured = json.loads(Path(f"metrics/runs/{run}-0.json").read_text())["selected"]
         for split in ("val", "test"):
             for name in ("accuracy", "macro_f1"):
                 assert found["runs"][run][split][name] == pytest.approx(measured[split][name], abs=1e-6)
@@ -299,7 +301,7 @@ def test_answers_of_other_data_are_not_set_beside_the_runs(small: Small, model: 
     small.model(model)
     small.own["ways"] = {"zero_shot": small.own["ways"]["zero_shot"]}
     small.ask("zero_shot")
-    path = Path("metrics/runs/run2.json")
+    path = Path("metrics/runs/run2-0.json")
     path.write_text(path.read_text().replace(small.data, "0" * 64))
     with pytest.raises(
         score.ScoreError, match=r"run2 and zero_shot differ in data .*dvc repro vlm/dvc\.yaml"

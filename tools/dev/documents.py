@@ -3,7 +3,7 @@
 Usage: python -m tools.dev.documents
 
 Works in a clone of the last commit that shares this repository's DVC cache, so only the stages that the
-example changes are run (4 minutes). Needs Chromium for the pictures of the report.
+example changes are run (10 minutes). Needs Chromium for the pictures of the report.
 """
 
 import io
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from shlex import quote
 
 import vl_convert
 from PIL import Image
@@ -26,11 +27,11 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("docs/compare.md")
 IMAGES = Path("docs/images")
 COMPARED = {
-    "history": "compare_history.png",
-    "per_class": "compare_f1.png",
-    "confusion": "compare_confusion.png",
+    "Training curves of all runs": "compare_history.png",
+    "plots/per_class/run2.csv": "compare_f1.png",
+    "plots/confusion/run2.csv": "compare_confusion.png",
 }
-"""Plot tables of run 2 -> pictures of them before and after the example's change."""
+"""Plots -> pictures of them before and after the example's change."""
 COLUMNS = 160
 """Terminal width for the example."""
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
@@ -58,7 +59,7 @@ def run(command: str, folder: Path) -> str:
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode:
@@ -80,12 +81,11 @@ def executed(text: str, folder: Path) -> str:
     return re.sub(r"```console\n(.*?)\n```", again, text, flags=re.DOTALL)
 
 
-def plots_of_run2(folder: Path) -> dict[str, bytes]:
-    """`dvc plots diff HEAD` of run 2, as PNG, by picture name."""
+def compared(folder: Path) -> dict[str, bytes]:
+    """`dvc plots diff HEAD` of COMPARED, as PNG, by picture name."""
     pictures = {}
-    for table, name in COMPARED.items():
-        target = f"plots/runs/run2/{table}.csv"
-        shown = run(f"dvc plots diff HEAD --show-vega --targets {target} 2>/dev/null", folder)
+    for plot, name in COMPARED.items():
+        shown = run(f"dvc plots diff HEAD --show-vega --targets {quote(plot)} 2>/dev/null", folder)
         pictures[name] = vl_convert.vegalite_to_png(json.loads(shown), scale=1.3)
     return pictures
 
@@ -116,24 +116,26 @@ def small(picture: bytes) -> bytes:
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "study"
-        run(f"git clone -q '{ROOT}' '{folder}'", ROOT)
+        run(f"git clone -q {quote(str(ROOT))} {quote(str(folder))}", ROOT)
         run("git switch -q -c dropout", folder)
         # the cache's files without its run cache: the example trains as it would for a reader
         run(
-            f"mkdir .dvc/cache && ln -s '{ROOT / '.dvc/cache/files'}' .dvc/cache/files && dvc checkout -q",
+            f"mkdir .dvc/cache && ln -s {quote(str(ROOT / '.dvc/cache/files'))} .dvc/cache/files "
+            "&& dvc checkout -q",
             folder,
         )
-        run(f"ln -s '{ROOT / '.venv'}' .venv && touch -d @0 requirements.txt", folder)  # make: installed
+        run(f"ln -s {quote(str(ROOT / '.venv'))} .venv", folder)
+        run("touch -d @0 requirements.txt", folder)  # make: installed
         pictures = screenshots(folder / "report/report.html", "en")
         text = executed((ROOT / EXAMPLE).read_text(encoding="utf-8"), folder)
+        (ROOT / EXAMPLE).write_text(text, encoding="utf-8")
         run("git reset -q --soft HEAD~1", folder)
-        pictures |= plots_of_run2(folder)
+        pictures |= compared(folder)
         run("git reset -q --hard && dvc checkout -q && dvc exp run -q -S report.language=fr", folder)
         pictures |= screenshots(folder / "report/report.html", "fr")
     (ROOT / IMAGES).mkdir(exist_ok=True)
     for name, picture in pictures.items():
         (ROOT / IMAGES / name).write_bytes(small(picture))
-    (ROOT / EXAMPLE).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def seconds(logs: Path, stage: str) -> float | None:
 def machine() -> dict[str, Any]:
     """Facts that decide how numbers are rounded; none identifies the machine or its owner."""
     cpuinfo = Path("/proc/cpuinfo")
-    model = re.search(r"^model name\s*:\s*(.+)", cpuinfo.read_text() if cpuinfo.exists() else "", re.M)
+    facts = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.+)", facts, re.M)
     return {
         "cpu": model[1] if model else platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -98,6 +99,11 @@ def results(certificate: Mapping[str, Any]) -> str:
         ("Findings", findings(certificate["findings"])),
         ("Outputs", table(["stage", "output", "recorded", "new", "verdict"], rows)),
         ("Numbers", f"{same + len(moved)} compared, {same} equal."),
+        (
+            "Verdicts on runs",
+            "\n".join(f"- {literal(line)}" for line in certificate["verdicts_changed"])
+            or "All are as the commit has them.",
+        ),
         ("Verdict", f"**{certificate['verdict']}** {certificate['rule']}".strip()),
     ]
     if moved:

@@ -3,10 +3,10 @@
 The state is a commit or the working tree; neither DVC's cache nor a remote is needed.
 """
 
-import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,15 +30,22 @@ class CommittedError(ValueError):
 
 
 class Scores(BaseModel):
-    """A run in metrics/summary.json: fractions, None where it has no such metric."""
+    """A run in metrics/summary.json: means over seeds, as fractions; None where it has no such metric.
 
-    train_accuracy: Share = None
-    val_accuracy: Share = None
-    test_accuracy: Share = None
+    `val_accuracy_sd`, `test_accuracy_sd`: standard deviations over seeds.
+    """
+
     val_macro_f1: Share = None
+    val_balanced_accuracy: Share = None
+    val_accuracy: Share = None
     test_macro_f1: Share = None
+    test_balanced_accuracy: Share = None
+    test_accuracy: Share = None
+    train_accuracy: Share = None
     gap: Annotated[float, Field(ge=-1, le=1)] | None = None
     last_epoch_gap: Annotated[float, Field(ge=-1, le=1)] | None = None
+    val_accuracy_sd: Share = None
+    test_accuracy_sd: Share = None
 
 
 class Split(BaseModel):
@@ -62,7 +69,7 @@ class Verdict(BaseModel):
 
 
 class Run(BaseModel):
-    """The part of metrics/runs/<run>.json that is needed."""
+    """The part of metrics/runs/<run>-<seed>.json that is needed."""
 
     selected: Selected
 
@@ -147,25 +154,50 @@ class Results:
     images: list[str]
 
     @property
+    def seeds(self) -> int:
+        """Seeds of each run; 1 in commits before there were several."""
+        return len(self.knobs.get("study.seeds", [0]))
+
+    @property
     def best(self) -> str:
-        """The best run by validation accuracy, then macro-F1, then the first."""
-        merit = {r: (s.val_accuracy or 0, s.val_macro_f1 or 0) for r, s in self.summary.items()}
+        """The best run by mean validation macro-F1, then accuracy, then the first."""
+        merit = {r: (s.val_macro_f1 or 0, s.val_accuracy or 0) for r, s in self.summary.items()}
         return max(merit, key=merit.__getitem__, default="")
 
 
-def git(root: Path, *arguments: str) -> bytes:
-    """Output of a git command. Where it fails, a CommittedError quotes git."""
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
-    if done.returncode:
-        raise CommittedError(f"git {' '.join(arguments)} failed: {os.fsdecode(done.stderr)}")
+def git(root: Path, *arguments: str, no: int = 0) -> bytes:
+    """Output of a git command. `no`: the exit status that is an answer, too, as 1 is of some.
+
+    Raises:
+        CommittedError: the command failed; it quotes git.
+    """
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, env=at_home(), capture_output=True, check=False)
+    except OSError as error:
+        raise CommittedError(f"git cannot be run: {error}") from error
+    if done.returncode not in (0, no):
+        said = os.fsdecode(done.stderr).strip() or f"exit status {done.returncode}"
+        raise CommittedError(f"git {' '.join(arguments)} failed: {said}")
     return done.stdout
+
+
+def at_home() -> dict[str, str]:
+    """The environment, without what makes git work on another repository than the one it is called in."""
+    foreign = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
+    return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def top(folder: Path) -> Path:
+    """The working tree of the repository in which `folder` lies."""
+    return Path(os.fsdecode(git(folder, "rev-parse", "--show-toplevel").removesuffix(b"\n")))
 
 
 def commit_of(root: Path, name: str) -> tuple[str, str]:
     """Name and hash of a commit; a branch missing here is looked up on the remote `origin`."""
     for candidate in (name, f"origin/{name}"):
-        with contextlib.suppress(CommittedError):
-            found = git(root, "rev-parse", "--verify", "--end-of-options", candidate + "^{commit}")
+        verify = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+        if found := git(root, *verify, candidate + "^{commit}", no=1):
             return candidate, found.decode().strip()
     what_to_do = "`git fetch origin`, or name a branch, tag or hash that exists"
     raise CommittedError(f"no commit {name!r} here: {what_to_do}")
@@ -270,11 +302,17 @@ def made_there(side: Side, paths: Sequence[str]) -> bool:
     return is_made and as_written and not contradictions(knobs, makers, hashes(side, makers))
 
 
+def _metrics_of(side: Side, run: str) -> str:
+    """Path of the metrics of a run's first network; commits before there were seeds have one file a run."""
+    of_run = re.compile(rf"metrics/runs/{re.escape(run)}(-\d+)?\.json")
+    return min(filter(of_run.fullmatch, side.files), default=f"metrics/runs/{run}-0.json")
+
+
 def results(side: Side) -> Results:
     """All that the report needs of a side."""
     lock = lock_of(side)
     summary = side.parsed("metrics/summary.json", SUMMARY.validate_json)
-    runs = {run: side.parsed(f"metrics/runs/{run}.json", Run.model_validate_json) for run in summary}
+    runs = {run: side.parsed(_metrics_of(side, run), Run.model_validate_json) for run in summary}
     diagnosed = "metrics/diagnosis.json"
     verdicts = side.parsed(diagnosed, VERDICTS.validate_json) if diagnosed in side.files else {}
     images = [out.md5 for stage in lock.values() for out in stage.outs if out.path == "data/extracted"]

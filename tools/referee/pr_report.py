@@ -10,6 +10,7 @@ cannot be compared.
 import argparse
 import itertools
 import json
+import math
 import os
 import re
 import sys
@@ -32,14 +33,17 @@ from tools.referee.committed import (
     contradictions,
     git,
     results,
+    top,
 )
 
 METRICS = {
-    "train_accuracy": "train accuracy, %",
-    "val_accuracy": "val accuracy, %",
-    "test_accuracy": "test accuracy, %",
     "val_macro_f1": "val macro-F1",
     "test_macro_f1": "test macro-F1",
+    "val_balanced_accuracy": "val balanced accuracy, %",
+    "test_balanced_accuracy": "test balanced accuracy, %",
+    "val_accuracy": "val accuracy, %",
+    "test_accuracy": "test accuracy, %",
+    "train_accuracy": "train accuracy, %",
     "gap": "gap, points",
     "last_epoch_gap": "gap at the last epoch, points",
 }
@@ -109,6 +113,19 @@ def stale(side: Results) -> list[str]:
     return [f"{line} ({names})" for line, names in several.items()]
 
 
+def over_images_and_seeds(run: str, metric: str, old: Results, new: Results) -> tuple[float, float]:
+    """95 % interval of new minus old accuracy: Newcombe's over images, widened by the seeds' scatter."""
+    split = metric.removesuffix("_accuracy")
+    scores = [side.summary[run] for side in (old, new)]
+    before, after = (getattr(one, metric) for one in scores)
+    images = [getattr(side.runs[run].selected, split).images for side in (old, new)]
+    low, high = newcombe(before, images[0], after, images[1])
+    scatter = [getattr(one, f"{metric}_sd") or 0.0 for one in scores]
+    seeds = 1.96 * sum(sd**2 / side.seeds for sd, side in zip(scatter, (old, new), strict=True)) ** 0.5
+    middle = after - before
+    return middle - math.hypot(middle - low, seeds), middle + math.hypot(high - middle, seeds)
+
+
 def newcombe(old: float, old_images: int, new: float, new_images: int) -> tuple[float, float]:
     """95 % interval of new minus old accuracy, by Newcombe's method for independent samples."""
     counts = round(new * new_images), new_images, round(old * old_images), old_images
@@ -122,10 +139,9 @@ def movements(old: Results, new: Results) -> list[Movement]:
     for run in [*new.summary, *(r for r in old.summary if r not in new.summary)]:
         for metric in METRICS:
             was, now = (getattr(side.summary.get(run), metric, None) for side in (old, new))
-            split, interval = metric.removesuffix("_accuracy"), None
+            interval = None
             if metric in TESTED and was is not None and now is not None and was != now:
-                images = [getattr(side.runs[run].selected, split).images for side in (old, new)]
-                interval = newcombe(was, images[0], now, images[1])
+                interval = over_images_and_seeds(run, metric, old, new)
             if (was, now) != (None, None):
                 found.append(Movement(run, metric, was, now, interval))
     return found
@@ -194,8 +210,8 @@ def headline(
         parts.append("nothing measured changed")
     elif new.best:
         before = "as before" if new.best == old.best else f"before it was {literal(old.best)}"
-        accuracy = 100 * (new.summary[new.best].val_accuracy or 0)
-        parts.append(f"the best run by validation is {literal(new.best)} ({accuracy:.1f} %), {before}")
+        f1 = new.summary[new.best].val_macro_f1 or 0
+        parts.append(f"the best run by validation is {literal(new.best)} (macro-F1 {f1:.3f}), {before}")
     for run, verdict, was, now, _ in verdicts[:3]:
         parts.append(f"verdict on {run} changed: {verdict} {was}, now {now}")
     if len(verdicts) > 3:
@@ -210,7 +226,7 @@ def metrics_section(moved: Sequence[Movement]) -> str:
     note = (
         f"{tested} accuracies moved; each is tested by the Newcombe interval of the difference, in points. "
         "It takes both runs for independent samples of images, which is conservative where the images are "
-        "the same, and knows nothing of the spread over seeds. Of twenty differences that are pure chance, "
+        "the same; the standard deviations over seeds widen it. Of twenty differences that are pure chance, "
         "about one lies beyond it."
     )
     still = {m.run for m in moved} - {m.run for m in moved if m.difference != "="}
@@ -300,15 +316,14 @@ def report(old: Side, new: Side, compared: str, *, link: Link | None) -> str:
 
 def sides(base: str, head: str) -> tuple[Side, Side, str]:
     """The commit where head left base, head (empty: the working tree), and a line that names both."""
-    root = Path(os.fsdecode(git(Path(), "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    root = top(Path())
     (base_name, base_commit), (_, head_commit) = commit_of(root, base), commit_of(root, head or "HEAD")
-    try:
-        fork = git(root, "merge-base", base_commit, head_commit).decode().split()[0]
-    except CommittedError as error:
+    fork = git(root, "merge-base", base_commit, head_commit, no=1).decode().strip()
+    if not fork:
         raise CommittedError(
             f"{base_name} ({base_commit[:7]}) and {head_commit[:7]} have no common ancestor here: "
             "`git fetch --unshallow` in a shallow clone, else name the branch that the change left"
-        ) from error
+        )
     new = f"`{head_commit[:7]}`" if head else f"the working tree on `{head_commit[:7]}`"
     compared = f"Old: `{fork[:7]}`, where this change left {literal(base_name)}. New: {new}."
     return Side(root, fork), Side(root, head_commit if head else ""), compared

@@ -10,17 +10,42 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dvc.config import Config
+from dvc.config_schema import RelPath
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.repo.checkout import CheckoutError
 
-from tools.referee.committed import CODE, Side, git, overlap, yaml
+from tools.referee.committed import CODE, Side, at_home, git, overlap, yaml
+
+SITE: Final = "DVC_SITE_CACHE_DIR"
+"""Where DVC keeps what it knows of a repository, outside of it."""
 
 
 class CannotVerifyError(Exception):
     """The study cannot be run again; the message says what to do."""
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Repo]:
+    """DVC's view of a repository.
+
+    Raises:
+        CannotVerifyError: DVC cannot work with this account or this path.
+    """
+    try:
+        os.fspath(folder).encode()
+        repo = Repo(os.fspath(folder))
+    except UnicodeEncodeError as error:
+        said = f"DVC cannot read {str(folder)!a} in this locale: set PYTHONUTF8=1"
+        raise CannotVerifyError(said) from error
+    except (OSError, KeyError, RuntimeError) as error:  # of an account without a name or a home
+        what_to_do = "set USER to a name and HOME to a folder of yours"
+        raise CannotVerifyError(f"DVC cannot work here ({error}): {what_to_do}") from error
+    with repo:
+        yield repo
 
 
 @dataclass(frozen=True)
@@ -40,18 +65,27 @@ def clean_clone(root: Path, commit: str) -> Iterator[Path]:
         folder = Path(temporary).resolve() / "study"
         git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
         git(folder, "checkout", "--quiet", "--detach", commit)
-        with Repo(str(root)) as repo:
-            cache = repo.cache.local_cache_dir
+        with opened(root) as repo:
+            cache = Path(repo.cache.local_cache_dir)
+        link = folder.parent / "cache"
+        link.symlink_to(cache) if cache.exists() else link.mkdir()
         with Config(str(folder / ".dvc"), validate=False).edit("local") as config:
-            config["cache"] = {"dir": cache, "type": ["copy"]}
-            config["core"] = {"site_cache_dir": str(folder.parent / "site"), "analytics": False}
-        yield folder
+            # relative, for DVC writes no path with an accent into a config
+            config["cache"] = {"dir": RelPath(link), "type": ["copy"]}
+            config["core"] = {"analytics": False}
+        before = os.environ.get(SITE)
+        os.environ[SITE] = str(folder.parent / "site")
+        try:
+            yield folder
+        finally:
+            os.environ.pop(SITE)
+            os.environ |= {SITE: before} if before else {}
 
 
 def declared_stages(folder: Path) -> dict[str, Declared]:
     """Stages of dvc.yaml, in its order, as DVC resolves them; other pipelines are left out."""
     found = {}
-    with Repo(str(folder)) as repo:
+    with opened(folder) as repo:
         for stage in repo.index.stages:
             if stage.is_data_source or stage.path_in_repo != "dvc.yaml":
                 continue
@@ -76,7 +110,7 @@ def bring(
     """
     deps = {dep for name in chosen for dep in stages[name].deps if not dep.startswith(CODE)}
     others = {p: cached for n, stage in stages.items() if n not in chosen for p, cached in stage.outs.items()}
-    with Repo(str(folder)) as repo:
+    with opened(folder) as repo:
         for file in sorted(f for f in side.files if f.endswith(".dvc")):
             data = str(Path(file).parent / yaml(side.read(file))["outs"][0]["path"])
             if not any(overlap(data, dep) for dep in deps):
@@ -111,18 +145,30 @@ def bring(
             )
 
 
-def dvc(folder: Path, *arguments: str) -> None:
-    """Run a DVC command in the clone, with its output on stderr; Ctrl-C ends all processes that it started.
+def run(folder: Path, chosen: Sequence[str]) -> None:
+    """Run the whole study in the clone, side by side where the commit can, or the chosen stages; without the
+    run cache, and with all output on stderr. Ctrl-C ends all processes that it started.
 
     Raises:
-        CannotVerifyError: the command failed.
+        CannotVerifyError: a stage failed.
     """
-    foreign = {"PYTHONPATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}  # these point outside the clone
-    environment = {k: v for k, v in os.environ.items() if k not in foreign}
+    anew = ["--force", "--no-run-cache", "--no-commit"]
+    if chosen:
+        command = ["dvc", "repro", *anew, "--single-item", *chosen]
+    elif (folder / "tools/side_by_side.py").exists():
+        command = ["tools.repro", *anew]
+    else:
+        command = ["dvc", "repro", *anew]
+    environment = at_home()
+    environment.pop("PYTHONPATH", None)  # it points outside the clone
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    command = [sys.executable, "-m", "dvc", *arguments]
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        start_new_session=True,
     )
     try:
         if process.wait():

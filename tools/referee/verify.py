@@ -2,7 +2,7 @@
 
 Usage: python -m tools.referee.verify [STAGE] [--commit HEAD] [-S train.threads=1]
 
-Reruns every stage, or those named (train@run2, or train for all runs), without DVC's run cache. Compares
+Reruns every stage, or those named (train@run2-0, or train for all), without DVC's run cache. Compares
 outputs, code, params and data with dvc.lock, and metrics number by number. Neither the working tree nor DVC's
 cache changes; a certificate is written, as Markdown and JSON.
 Exit status: 0 reproduced, 1 not reproduced, 2 could not be checked.
@@ -14,13 +14,13 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,11 +28,12 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 
 from emotions import inference, params_file
-from emotions.knobs import VerifyParams
+from emotions.knobs import Tolerance, VerifyParams
 from emotions.model.knobs import InferenceParams
 from emotions.runtime import outs
 from tools.referee import certificate, rerun
 from tools.referee.committed import (
+    VERDICTS,
     CommittedError,
     Side,
     Stage,
@@ -43,23 +44,24 @@ from tools.referee.committed import (
     hashes,
     lock_of,
     overlap,
+    top,
     yaml,
 )
 from tools.referee.rerun import CannotVerifyError, Declared
 
 NUMBERS = {
-    r"metrics/summary\.json": r"\w+\.(?!selected_epoch$)\w+",
+    r"metrics/summary\.json": r"\w+\.(?!selected_epoch)\w+",
     r"metrics/diagnosis\.json": r"\w+\..+\.evidence\.(gap|train_accuracy|retention|probe)",
-    r"metrics/runs/\w+\.json": r"(selected|last)\.\w+\.(accuracy|macro_f1)",
+    r"metrics/runs/[\w-]+\.json": r"(selected|last)\.\w+\.(accuracy|macro_f1)",
     r"metrics/pretrained\.json": r"selected\.val_accuracy",
     r"metrics/attention/\w+\.json": r"shares\.\w+\.heat",
     r"metrics/faithfulness/\w+\.json": r"rests_on\.\w+\.accuracy\..+",
     r"metrics/reference\.json": r"(test|source_task)\.(accuracy|macro_f1)",
-    r"metrics/probe/\w+\.json": r"test\.(accuracy|macro_f1)|retention\.after",
+    r"metrics/probe/[\w-]+\.json": r"test\.(accuracy|macro_f1)|retention\.after",
     r"metrics/comparisons\.json": r"pairs\..+\.difference|errors\.\w+\.frequent\.(predicted|true)",
 }
 """Metric files -> fractions to compare, by dotted key (both are patterns)."""
-HISTORY = r"plots/(pretrain_|runs/\w+/)history\.csv"
+HISTORY = r"plots/(pretrain_history|history/[\w-]+)\.csv"
 DATA_STAGES = ("extract", "preprocess")
 EXACT_STAGES = ("best", "report")
 """Stages without arithmetic that CPUs may round differently."""
@@ -88,10 +90,10 @@ class Output:
     new_numbers: dict[str, float] = field(default_factory=dict)
     verdict: str = ""
 
-    def agrees(self, tolerance: float) -> bool:
+    def agrees(self, tolerance: Tolerance) -> bool:
         """Whether both files have the same numbers, within `tolerance`; NaN agrees with nothing."""
         old, new = self.old_numbers, self.new_numbers
-        return old.keys() == new.keys() and all(abs(new[k] - old[k]) <= tolerance for k in new)
+        return old.keys() == new.keys() and all(abs(new[k] - old[k]) <= tolerance.of(k) for k in new)
 
 
 def numbers(path: str, content: bytes) -> dict[str, float]:
@@ -134,7 +136,7 @@ class Formats:
 
 def formats(claimed: Side, folder: Path) -> Formats:
     """Number formats of the scores of the commit's runs, and of the clone's params on this machine."""
-    metrics = sorted(f for f in claimed.files if re.fullmatch(r"metrics/runs/\w+\.json", f))
+    metrics = sorted(f for f in claimed.files if re.fullmatch(r"metrics/runs/[\w-]+\.json", f))
     recorded = {claimed.parsed(f, json.loads).get("precision") for f in metrics} - {None}
     train = params_file.read(folder / "params.yaml", {"train": InferenceParams})["train"]
     dtype = inference.resolve_precision(train.precision, inference.default_device())
@@ -142,7 +144,7 @@ def formats(claimed: Side, folder: Path) -> Formats:
 
 
 def judge(
-    outputs: Sequence[Output], tolerance: float, same_inputs: Collection[str], *, same_format: bool = True
+    outputs: Sequence[Output], tolerance: Tolerance, same_inputs: Collection[str], *, same_format: bool = True
 ) -> None:
     """Set the verdict on every output. `same_inputs`: stages whose inputs match the lock. `same_format`:
     whether the rerun computed in the recorded number format.
@@ -151,7 +153,7 @@ def judge(
     output is not data, and its stage rounds or had moved inputs; its numbers agree. For an output without
     numbers, some numbers must have moved in this rerun, and all of these must agree.
     """
-    alike = same_format and rounds_alike(outputs)
+    alike, none_allowed = same_format and rounds_alike(outputs), not any(tolerance.model_dump().values())
     moved = [out for out in outputs if out.recorded != out.new and (out.old_numbers or out.new_numbers)]
     all_agree = bool(moved) and all(out.agrees(tolerance) for out in moved)
     for out in outputs:
@@ -159,11 +161,48 @@ def judge(
         exact = kind in DATA_STAGES or (kind in EXACT_STAGES and out.stage in same_inputs)
         if out.recorded == out.new:
             out.verdict = IDENTICAL
-        elif alike or exact or tolerance == 0 or not out.recorded or not out.new:
+        elif alike or exact or none_allowed or not out.recorded or not out.new:
             out.verdict = CHANGED
         else:
             agrees = out.agrees(tolerance) if out in moved else all_agree
             out.verdict = WITHIN if agrees else CHANGED
+
+
+def exchanged(outputs: Sequence[Output]) -> list[tuple[str, str]]:
+    """Pairs of runs each of which has the other's results in the rerun, rather than its own.
+
+    Rounding moves numbers; it does not make two runs change places. A pair counts where the distance to the
+    other's numbers is less than half of that to its own.
+    """
+    summary = next((out for out in outputs if out.path == "metrics/summary.json"), None)
+    if summary is None or summary.old_numbers.keys() != summary.new_numbers.keys():
+        return []
+    runs = list(dict.fromkeys(key.partition(".")[0] for key in summary.old_numbers))
+    metrics = {key.partition(".")[2] for key in summary.old_numbers}
+
+    def distance(new: str, old: str) -> float:
+        keys = [(f"{new}.{m}", f"{old}.{m}") for m in metrics if f"{new}.{m}" in summary.new_numbers]
+        return sum(abs(summary.new_numbers[a] - summary.old_numbers[b]) for a, b in keys)
+
+    return [
+        (a, b)
+        for a, b in combinations(runs, 2)
+        if 2 * (distance(a, b) + distance(b, a)) < distance(a, a) + distance(b, b)
+    ]
+
+
+def verdict_changes(claimed: Side, measured: Side) -> list[str]:
+    """Verdicts on runs that the rerun does not share, one line each."""
+    path = "metrics/diagnosis.json"
+    if path not in claimed.files or path not in measured.files:
+        return []
+    old, new = (side.parsed(path, VERDICTS.validate_json) for side in (claimed, measured))
+    return [
+        f"{run}: {name} was {old[run][name].outcome}, is {found.outcome}"
+        for run in new
+        for name, found in new[run].items()
+        if run in old and name in old[run] and old[run][name].outcome != found.outcome
+    ]
 
 
 def claims(lock: Mapping[str, Stage], stages: Mapping[str, Declared], held: Collection[str]) -> list[Finding]:
@@ -180,7 +219,8 @@ def claims(lock: Mapping[str, Stage], stages: Mapping[str, Declared], held: Coll
         wanted = declared.deps | declared.params | declared.outs.keys()
         found += [Finding(name, key, "not named", "named in dvc.yaml") for key in sorted(wanted - recorded)]
         found += [Finding(name, key, "named", "not in dvc.yaml") for key in sorted(recorded - wanted)]
-        missing = [p for p, cached in declared.outs.items() if not cached and p not in held]
+        in_git = [p for p, cached in declared.outs.items() if not cached]
+        missing = [path for path in in_git if not any(overlap(path, file) for file in held)]
         found += [Finding(name, path, "written to git", "not in the commit") for path in missing]
     written = {out.path: (name, out.md5) for name, stage in lock.items() for out in stage.outs}
     for name, stage in lock.items():
@@ -225,7 +265,7 @@ def outputs_of(chosen: Sequence[str], old: Side, new: Side) -> list[Output]:
 
 
 def conclusion(
-    outputs: Sequence[Output], findings: Collection[Finding], tolerance: float, *, found: Formats
+    outputs: Sequence[Output], findings: Collection[Finding], tolerance: Tolerance, *, found: Formats
 ) -> tuple[str, str]:
     """The verdict on the study, and the rule by which differences were judged."""
     changed = sum(out.verdict == CHANGED for out in outputs)
@@ -234,20 +274,19 @@ def conclusion(
     if changed or findings:
         verdict = f"Not as claimed: {changed} outputs changed, {len(findings)} findings."
     elif within:
-        verdict = f"Reproduced within a tolerance of {tolerance:g}: {within} outputs differ in rounding."
+        verdict = f"Reproduced within the tolerance: {within} outputs differ in rounding."
     digits = "output with the digits of all arithmetic (trained weights, probabilities, heat maps)"
     if not changed + within:
         rule = ""
     elif found.differ:
         rule = f"This machine computes in {found.here}, the one that made dvc.lock in "
-        rule += (
-            f"{', '.join(found.recorded)} (train.precision): differences up to {tolerance:g} may be rounding."
-        )
+        rule += f"{', '.join(found.recorded)} (train.precision): differences up to these may be rounding: "
+        rule += f"{tolerance}."
     elif rounds_alike(outputs):
         rule = f"At least one {digits} is identical: this machine rounds as the one that made "
         rule += "dvc.lock, and no difference is allowed."
     else:
-        rule = f"No {digits} is identical, so differences up to {tolerance:g} may be rounding."
+        rule = f"No {digits} is identical, so differences up to these may be rounding: {tolerance}."
     return verdict, rule
 
 
@@ -278,8 +317,7 @@ def verify(root: Path, commit: str, target: str, *, changes: list[str], folder: 
     if changes:
         apply_overrides(folder / "params.yaml", changes)
     formats_found = formats(claimed, folder)
-    only = ["--single-item", *chosen] if target else []
-    rerun.dvc(folder, "repro", "--force", "--no-run-cache", "--no-commit", *only)
+    rerun.run(folder, chosen if target else [])
     measured = Side(folder, "")
     outputs = outputs_of(chosen, claimed, measured)
     again = {name: stage for name, stage in lock_of(measured).items() if name in chosen}
@@ -287,6 +325,9 @@ def verify(root: Path, commit: str, target: str, *, changes: list[str], folder: 
     for finding in read:
         found.setdefault((finding.stage, finding.key), finding)
     judge(outputs, tolerance, same_inputs, same_format=not formats_found.differ)
+    for one, other in exchanged(outputs):
+        pair = (f"{one} and {other}", "results")
+        found[pair] = Finding(*pair, "each its own", "each has the other's")
     verdict, rule = conclusion(outputs, found.values(), tolerance, found=formats_found)
 
     data = measured.parsed("metrics/data.json", json.loads)
@@ -304,9 +345,10 @@ def verify(root: Path, commit: str, target: str, *, changes: list[str], folder: 
         "requirements_sha256": hashlib.sha256(claimed.read("requirements.txt")).hexdigest(),
         "begun": begun.isoformat(timespec="seconds"),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tolerance": tolerance,
+        "tolerance": tolerance.model_dump(),
         "precision": vars(formats_found),
         "findings": [f._asdict() for f in found.values()],
+        "verdicts_changed": verdict_changes(claimed, measured),
         "outputs": [vars(out) for out in outputs],
         "params": yaml(measured.read("params.yaml")),
         "machine": certificate.machine(),
@@ -333,7 +375,7 @@ def main() -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: end the stages, remove the clone
         signal.signal(ending, signal.default_int_handler)
     try:
-        root = Path(os.fsdecode(git(Path(), "rev-parse", "--show-toplevel")).rstrip("\n"))
+        root = top(Path())
         _, commit = commit_of(root, arguments.commit)
         with rerun.clean_clone(root, commit) as folder:
             result = verify(root, commit, arguments.target, changes=arguments.set_param, folder=folder)

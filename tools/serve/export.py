@@ -103,13 +103,14 @@ def card(
     """The model card as Markdown.
 
     Args:
-        metrics, data: metrics/runs/<run>.json and metrics/data.json where they belong to these weights, else
-        None.
+        metrics, data: metrics/runs/<run>-<seed>.json and metrics/data.json where they belong to these
+        weights, else None.
     """
     usage = weights["preprocessing"]
     lines = ["# ResNet-50 for compound emotions", ""]
     lines += [
         f"torchvision's ResNet-50 with {len(weights['classes'])} outputs, run `{weights.get('run', '?')}`, "
+        f"seed {weights.get('seed', '?')}, "
         f"epoch {weights.get('epoch', '?')}. Input: {usage['colours']}, {usage['image_size']} x "
         f"{usage['image_size']} px, one aligned face that fills the picture, scaled to [0, 1], less "
         f"{usage['mean']}, over {usage['std']}.",
@@ -131,7 +132,7 @@ def card(
         test = metrics["selected"]["test"]
         lines += [
             f"On {test['images']} test images; in brackets 95% intervals, which know the chance of these",
-            "images and not that of training: another seed may lie outside (`make repeats`).",
+            "images and not that of training: another seed may lie outside.",
             "",
             "| | |",
             "|:--|--:|",
@@ -201,8 +202,9 @@ def card(
 def of_these_weights(weights: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Metrics and data description in the repository, each None unless it belongs to these weights."""
     found = []
-    for path in (Path(f"metrics/runs/{weights.get('run')}.json"), Path("metrics/data.json")):
-        found.append(json.loads(path.read_text()) if path.exists() else None)
+    scores = Path(f"metrics/runs/{weights.get('run')}-{weights.get('seed')}.json")
+    for path in (scores, Path("metrics/data.json")):
+        found.append(json.loads(path.read_text(encoding="utf-8")) if path.exists() else None)
     metrics, data = found
     if metrics is not None and (metrics["data"], metrics["selected"]["epoch"]) != (
         weights["data"],
