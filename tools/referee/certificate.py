@@ -23,13 +23,15 @@ PACKAGES: Final = (
 
 def file_name(text: str) -> str:
     """A text as a file name, by the rule that the stages use for logs."""
-    return re.sub(r"[^\w@]", "_", text)
+    return re.sub(r"[^\w@-]", "_", text)
 
 
 def seconds(logs: Path, stage: str) -> float | None:
-    """Seconds from the first to the last line of a stage's log; None without a log."""
-    log = logs / f"{file_name(stage)}.log"
-    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    """Seconds from the first to the last line of a stage's log; None without a log. A stage that takes the
+    first seed as an argument, gradcam@run1, has a log with it, gradcam@run1-0."""
+    name = file_name(stage)
+    log = next((p for p in (logs / f"{name}.log", *sorted(logs.glob(f"{name}-*.log"))) if p.exists()), None)
+    text = log.read_text(encoding="utf-8") if log else ""
     times = [
         datetime.fromisoformat(t) for t in re.findall(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) ", text, re.M)
     ]
