@@ -50,9 +50,20 @@ def test_the_languages_have_the_same_messages_with_the_same_values() -> None:
     assert differ == {"points"}, "French counts points, English does not"
 
 
-def test_every_message_is_printed_by_something() -> None:
+def printing() -> str:
+    """The code and the templates that print messages."""
     sources = [*(ROOT / "emotions").rglob("*.py"), *(ROOT / "vlm").rglob("*.py"), *TEMPLATES.glob("*.j2")]
-    code = "\n".join(p.read_text() for p in sources)
+    return "\n".join(p.read_text() for p in sources)
+
+
+def test_every_message_that_is_printed_exists() -> None:
+    names = re.findall(r"\bsay\(\s*[\"']([a-z][\w-]*)[\"']\s*[,)]", printing())
+    assert len(names) > 100
+    assert set(names) <= catalogue("en").keys()
+
+
+def test_every_message_is_printed_by_something() -> None:
+    code = printing()
     composed = (
         "reason-",
         "pairs-",

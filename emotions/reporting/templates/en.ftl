@@ -23,6 +23,7 @@ run = Run
 run-title = { $name }: { $title }
 trained = Trained
 train-percent = Train %
+val-percent = Val %
 test-percent = Test %
 gap-last = Gap, last epoch
 val-f1 = Val macro-F1

@@ -26,6 +26,7 @@ run = Exp.
 run-title = { $name } : { $title }
 trained = Parties entraînées
 train-percent = Entr. %
+val-percent = Val. %
 test-percent = Test %
 gap-last = Écart, dernière époque
 val-f1 = Macro-F1 val.
