@@ -158,8 +158,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @functools.cache
-def warm_path() -> str:
-    """A PATH on which `python -m stages.NAME` is a fork of a warm Python (tests/warm.py)."""
+def warm_python() -> str:
+    """A Python whose `-m dvc` and `-m stages.NAME` are forks of a warm one (tests/warm.py)."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/warm.py"), str(folder / "socket")],
@@ -169,8 +169,14 @@ def warm_path() -> str:
     assert server.stdout and server.stdout.readline() == "ready\n"
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.terminate)
-    shim = warm.install(folder / "bin", folder / "socket")
-    return os.pathsep.join([str(shim), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return str(warm.install(folder / "venv", folder / "socket"))
+
+
+def warm_path() -> str:
+    """A PATH on which `python` is the warm one."""
+    return os.pathsep.join(
+        [str(Path(warm_python()).parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
 
 
 class Study:
@@ -204,7 +210,7 @@ class Study:
 
     def dvc(self, *arguments: str) -> str:
         """Run a DVC command; stages are forks of a warm Python."""
-        command = [sys.executable, "-m", "dvc", *arguments]
+        command = [warm_python(), "-m", "dvc", *arguments]
         return self._run(command, self.folder, PATH=warm_path(), DVC_NO_ANALYTICS="1")
 
     def git(self, *arguments: str) -> str:
@@ -233,6 +239,7 @@ TINY = (
         "    train: 600\n    val: 250\n    test: 250\n    basic: 1600",
         "    train: 64\n    val: 33\n    test: 33\n    basic: 64",
     ),
+    ("\n  image_size: 64 ", "\n  image_size: 32 "),
     ("basic_emotions: {epochs: 3", "basic_emotions: {epochs: 1"),
     ("\n  epochs: 5", "\n  epochs: 2"),
     ("    epochs: 15", "    epochs: 3"),

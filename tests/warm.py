@@ -1,7 +1,7 @@
-"""A warm Python for the stages of tiny studies: libraries are imported once, and each stage is a fork.
+"""A warm Python for DVC and the stages of tiny studies: libraries are imported once, and each call is a fork.
 
 The study's own code (`emotions`, `stages`) is imported fresh by each fork, from the folder that it runs in.
-Without this a stage of a tiny study spends seconds on imports, and moments on its work.
+Without this DVC and a stage of a tiny study spend seconds on imports, and moments on their work.
 
 Usage: python tests/warm.py SOCKET
 """
@@ -14,7 +14,9 @@ import signal
 import socket
 import struct
 import sys
+import sysconfig
 import threading
+import venv
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +24,11 @@ LIBRARIES: Final = (
     *("torch", "torchvision.models", "sklearn.linear_model", "sklearn.metrics", "pandas", "scipy.stats"),
     *("statsmodels.stats.proportion", "accelerate", "dvclive", "cv2", "PIL.Image", "imagehash", "faiss"),
     *("matplotlib.pyplot", "pytorch_grad_cam", "pytorch_grad_cam.metrics.road", "pydantic", "yaml", "dlib"),
+    *("dvc.cli", "dvc.repo.reproduce", "dvc.repo.experiments", "dvc.commands.repro", "dvc_data.hashfile.db"),
 )
 SHIM: Final = """#!{python} -SE
 import json, os, socket, struct, sys
-if sys.argv[1:2] == ["-m"] and sys.argv[2].startswith(("stages.", "vlm.")):
+if sys.argv[1:2] == ["-m"] and sys.argv[2].startswith(("stages.", "vlm.", "dvc")):
     ask = socket.socket(socket.AF_UNIX)
     ask.connect({path!r})
     order = json.dumps({{"argv": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}).encode()
@@ -33,18 +36,26 @@ if sys.argv[1:2] == ["-m"] and sys.argv[2].startswith(("stages.", "vlm.")):
     ask.sendall(order)
     answer = ask.recv(4)
     sys.exit(struct.unpack("i", answer)[0] if answer else 70)
-os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+os.execv({base!r}, [{shim!r}, *sys.argv[1:]])
 """
-"""What stands before the real python in PATH: stages go to the warm process, all else to Python itself."""
+"""Stands for `python`: DVC and stages go to the warm process, all else to Python, told to be the shim."""
 
 
 def install(folder: Path, socket_path: Path) -> Path:
-    """A folder with the shim `python`, to be put first in PATH."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shim = folder / "python"
-    shim.write_text(SHIM.format(python=sys.executable, path=str(socket_path)))
+    """A virtual environment in `folder` with the libraries of this one. Returns its `python`, the shim."""
+    venv.EnvBuilder(symlinks=True).create(folder)
+    libraries = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    libraries.rmdir()
+    libraries.symlink_to(sysconfig.get_path("purelib"))
+    shim = folder / "bin/python"
+    base = os.path.realpath(sys.executable)
+    shim.unlink()
+    shim.write_text(SHIM.format(python=sys.executable, base=base, shim=str(shim), path=str(socket_path)))
     shim.chmod(0o755)
-    return folder
+    dvc = folder / "bin/dvc"
+    dvc.write_text(f'#!/bin/sh\nexec "{shim}" -m dvc "$@"\n')
+    dvc.chmod(0o755)
+    return shim
 
 
 def serve(path: str) -> None:

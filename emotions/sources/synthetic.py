@@ -38,6 +38,7 @@ from emotions.taxonomy import (
 PROTOTYPES = "action_units.yaml"
 _CHUNK = 16  # faces a worker draws before it answers
 _MOST_WORKERS = 8  # more take longer to start than they save on a few thousand faces
+_WORTH_A_WORKER = 250  # faces that take longer to draw than a worker to start
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -117,9 +118,8 @@ def read(
     """
     prototypes = load_prototypes(folder)
     faces = plan(classes, params)
-    return len(faces), _draw_all(
-        faces, prototypes, params.seed, workers=workers or min(cores(), _MOST_WORKERS)
-    )
+    workers = workers or min(cores(), _MOST_WORKERS, len(faces) // _WORTH_A_WORKER)
+    return len(faces), _draw_all(faces, prototypes, params.seed, workers=workers)
 
 
 def load_prototypes(folder: Path) -> Prototypes:

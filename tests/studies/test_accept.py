@@ -1,11 +1,10 @@
 """`make accept` records a refactoring without training, and nothing that moves a byte or more than code."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import Study, study_in
+from conftest import Study, study_in, warm_python
 
 from emotions import params_file
 from tools.dev.accept import RefusedError, accept, only_code_moved, record
@@ -37,7 +36,7 @@ def refusal(study: Study) -> str:
 
 def command(study: Study) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.dev.accept"],
+        [warm_python(), "-m", "tools.dev.accept"],
         cwd=study.folder,
         capture_output=True,
         text=True,

@@ -63,7 +63,7 @@ def run(folder: Path, command: str) -> str:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default study, smaller, made by the first command and committed on `main`."""
     made = Study(tmp_path_factory.mktemp("study"))
-    made.params(*TINY, ("batch_size: 16 ", "batch_size: 4 "))  # an eighth of the images holds a batch
+    made.params(*TINY, ("\n  epochs: 2", "\n  epochs: 1"), ("batch_size: 16 ", "batch_size: 8 "))
     run(made.folder, "make repro")
     made.git("branch", "-M", "main")
     made.commit("the study")

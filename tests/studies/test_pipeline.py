@@ -6,14 +6,13 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import vl_convert
 import yaml
-from conftest import TINY, Study, study_in, warm_path
+from conftest import TINY, Study, study_in, warm_path, warm_python
 from torchvision.models import resnet50
 
 from emotions.taxonomy import compound_classes
@@ -200,7 +199,7 @@ def side_by_side(study: Study, *options: str) -> str:
     """What `tools.repro` says with these options; stages are forks of a warm Python."""
     shutil.rmtree(study.folder / "logs/stages", ignore_errors=True)
     done = subprocess.run(
-        [sys.executable, "-m", "tools.repro", "--jobs", "2", *options],
+        [warm_python(), "-m", "tools.repro", "--jobs", "2", *options],
         cwd=study.folder,
         env=os.environ | {"PATH": warm_path(), "DVC_NO_ANALYTICS": "1"},
         capture_output=True,

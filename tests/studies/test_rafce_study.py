@@ -24,7 +24,6 @@ COUNTS = {
 REAL_STUDY = (
     ("source: synthetic ", "source: rafce "),
     ("basic_emotions: {epochs: 3", "basic_emotions: {epochs: 0"),
-    ("image_size: 64 ", "image_size: 224 "),
     ("\n  epochs: 5", "\n  epochs: 1"),
     ("  - 0\n  - 1\n  - 2\n", "  - 0\n"),
     ("  examples: 2 ", "  examples: 1 "),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import A_WHILE, ROOT, Study, class_picture, study_in
+from conftest import A_WHILE, ROOT, Study, class_picture, study_in, warm_path, warm_python
 
 from emotions import params_file
 from emotions.knobs import Tolerance, VerifyParams
@@ -34,12 +34,11 @@ class Referee:
         self.study, self.temporary = study, temporary
         self.temporary.mkdir(exist_ok=True)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    def start(self, *arguments: str, python: str = "") -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tools.referee.verify", *arguments],
+            [python or warm_python(), "-m", "tools.referee.verify", *arguments],
             cwd=self.study.folder,
-            env=os.environ | {"PATH": path, "TMPDIR": str(self.temporary)},
+            env=os.environ | {"PATH": warm_path(), "TMPDIR": str(self.temporary)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -237,7 +236,7 @@ def test_weights_that_are_not_in_the_cache_are_asked_for_by_name(referee: Refere
 
 
 def test_ctrl_c_ends_the_stage_and_removes_the_clone(referee: Referee) -> None:
-    process = referee.start("train@run1-0")
+    process = referee.start("train@run1-0", python=sys.executable)
     assert process.stderr
     while not [log for clone in referee.clones() for log in clone.rglob("logs/train@run1-0.log")]:
         assert process.poll() is None
