@@ -140,7 +140,7 @@ def test_the_tutorials_source_is_trained_on(study: Path) -> None:
     ("begin", "reported"),
     [
         ("make seeds", "over 5 seeds"),
-        ("make longer", "`epochs`: 2 → 3"),
+        ("make longer", "`epochs`: 1 → 3"),
         ("make learning-curve", "`fraction`: 1.0 → 0.5"),
         ("make ablation", "`logit_adjustment`: 0.0 → 0.5"),
     ],

@@ -170,11 +170,10 @@ def test_a_fourth_run_is_one_block_and_leaves_the_others_untouched(study: Study)
     study.dvc("repro")
     assert list(json.loads(study.read("metrics/summary.json"))) == list(RUNS)
     assert study.read("report/report.md") == table
-    study.git("checkout", "-q", "--", ".")
+    study.git("reset", "-q", "--hard", "three")
 
 
 def test_a_seed_more_trains_that_seed_and_a_seed_less_is_as_if_it_had_never_been(study: Study) -> None:
-    study.git("checkout", "-q", "three", "--", ".")
     study.dvc("checkout", "-q")
     before = modified(study)
     side_by_side(study, "-S", "study.seeds=[0,1,2]")
