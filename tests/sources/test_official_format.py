@@ -46,7 +46,7 @@ def test_folders_zip_and_nested_zip_have_one_fingerprint(
 ) -> None:
     fingerprints = set()
     for layout, newline, bom in LAYOUTS:
-        few = {label: (3, 2, 2) for label in RAFCE_COUNTS}
+        few = dict.fromkeys(RAFCE_COUNTS, (3, 2, 2))
         build(tmp_path / layout / "data/raw/rafce", few, layout=layout, newline=newline, bom=bom)
         counts = audited(tmp_path / layout, "rafce14", monkeypatch)
         assert counts["listed"]["compound"] == {"train": 42, "val": 28, "test": 28}
