@@ -24,6 +24,7 @@ NETWORK = f"{RUN}-{SEED}"
 EPOCHS = 14
 KILLS = 20
 """Of the stage, and a few of the whole `dvc repro`, of which most time is starting."""
+PARALLEL_KILLS = 5
 OUTS = (f"models/runs/{NETWORK}.pth", f"models/last_epoch/{NETWORK}.pth", f"plots/history/{NETWORK}.csv")
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -147,7 +148,7 @@ def test_a_killed_dvc_repro_goes_on_from_the_last_epoch(whole: Study, untrained:
     assert not list(checkpoints.iterdir())
 
 
-def test_a_parallel_run_killed_ten_times_ends_with_the_bytes_of_dvc_repro(
+def test_a_parallel_run_killed_again_and_again_ends_with_the_bytes_of_dvc_repro(
     one_run: Study, tmp_path: Path
 ) -> None:
     """Killed are the command alone, whose stages then end, and it with all that it started, in turn."""
@@ -161,13 +162,13 @@ def test_a_parallel_run_killed_ten_times_ends_with_the_bytes_of_dvc_repro(
     (killed.folder / "dvc.lock").unlink()
     command = [sys.executable, "-m", "tools.repro", "--jobs", "2"]
     draws, kills = random.Random(0), 0
-    while kills < 10:
+    while kills < PARALLEL_KILLS:
         process = subprocess.Popen(command, cwd=killed.folder, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
         try:
             process.wait(draws.uniform(4, 12))
         except subprocess.TimeoutExpired:
             kills += 1
-        else:  # all is done before the tenth kill: from the beginning, then
+        else:  # all is done before the last kill: from the beginning, then
             (killed.folder / "dvc.lock").unlink()
             shutil.rmtree(killed.folder / ".dvc/cache/runs")
         for victim in [process, *(processes_in(killed.folder) if kills % 2 else ())]:

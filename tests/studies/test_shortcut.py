@@ -32,7 +32,7 @@ SMALL = (
     ("\n  epochs: 5", "\n  epochs: 8"),
     ("lr: {body: 1.0e-4, head: 1.0e-4}", "lr: {body: 1.0e-3, head: 1.0e-3}"),
 )
-FACES = (600, 250, 250, 1600, 0.0)
+FACES = (600, 250, 250, 2400, 0.0)
 
 
 def faces(train: int, val: int, test: int, basic: int, shortcut: float) -> str:

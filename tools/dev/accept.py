@@ -41,6 +41,7 @@ from tools.referee.committed import (
 from tools.referee.rerun import CannotVerifyError, Declared
 
 SECONDS: Final = [
+    "study.seeds=[0]",
     "data.source=synthetic",
     "data.synthetic.train=64",
     "data.synthetic.val=33",
