@@ -1,5 +1,7 @@
 """Score one network on clean images: train, val and test at the selected epoch, train and val at the last.
 
+Kept for `probe`: features of the last epoch, of all training images, whatever share was trained on.
+
 Usage: python -m stages.evaluate run1 0
 """
 
@@ -14,8 +16,8 @@ from torchvision.models import ResNet
 
 from emotions import inference
 from emotions.command import command
-from emotions.data import dataset
-from emotions.evidence import intervals, metrics
+from emotions.data import dataset, source_task
+from emotions.evidence import intervals, metrics, probing
 from emotions.evidence.knobs import EvaluateParams, UncertaintyParams
 from emotions.model import weight_files
 from emotions.model.knobs import TrainedParams, TrainedRun
@@ -32,6 +34,8 @@ PARAMS = {
     "uncertainty": UncertaintyParams,
 }
 DATASET = Path("data/dataset_resnet_224.zip")
+PRETRAINED = Path("models/pretrained.pth")
+SAMPLE = Path("data/raw/imagenet_sample")
 DECODED = Path(".decoded")
 
 
@@ -40,47 +44,46 @@ def main(values: dict[str, Any], run: str, seed: int) -> None:
     train, recipe = values["train"], values["runs.{run}"]
     device = inference.prepare_device(train.threads)
     dtype = inference.resolve_precision(train.precision, device)
-    fractions = dict.fromkeys(SPLITS, 1.0) | {"train": recipe.fraction or train.fraction}
-    splits = {
-        s: dataset.load_split(
+
+    def load(split: str, fraction: float = 1.0) -> dataset.Split:
+        return dataset.load_split(
             DATASET,
             classes,
             "compound",
-            split=s,
+            split=split,
             params=train,
             decoded=DECODED,
             fraction=fraction,
             seed=values["seed"],
         )
-        for s, fraction in fractions.items()
-    }
 
-    def probabilities(model: ResNet, split: str) -> np.ndarray:
-        with inference.enough_memory("evaluate.batch_size or train.image_size"):
-            logits = inference.predict_logits(
-                model,
-                splits[split],
-                torch.arange(len(splits[split])),
-                batch_size=values["evaluate"].batch_size,
-                device=device,
-                dtype=dtype,
-                title=f"score {name} on {split}",
-            )
-        return torch.softmax(logits.double(), 1).numpy()
-
-    path, last_path = Path(f"models/runs/{name}.pth"), Path(f"models/last_epoch/{name}.pth")
+    splits = {s: load(s) for s in SPLITS}
+    trained = {**splits, "train": load("train", recipe.fraction or train.fraction)}
+    row_of = {row.image: i for i, row in enumerate(splits["train"].rows)}
+    shown = [row_of[row.image] for row in trained["train"].rows]
     data = splits["train"].data
+    path, last_path = Path(f"models/runs/{name}.pth"), Path(f"models/last_epoch/{name}.pth")
     model, selected = weight_files.load_run(path, classes, data, device=device)
     last_model, last = weight_files.load_run(last_path, classes, data, device=device)
-    by_split = {s: probabilities(model, s) for s in SPLITS}
-    at_selected = {s: metrics.score(splits[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
+
+    def outputs(model: ResNet, split: dataset.Split, title: str) -> probing.Outputs:
+        size = values["evaluate"].batch_size
+        return probing.outputs(model, split, size, device=device, dtype=dtype, title=title)
+
+    at_end = {s: outputs(last_model, split, f"last epoch of {name} on {s}") for s, split in splits.items()}
+    by_split_at_end = {s: probabilities(made.logits) for s, made in at_end.items()}
+    by_split_at_end["train"] = by_split_at_end["train"][shown]
     if last["epoch"] == selected["epoch"]:
-        at_last = {s: dict(at_selected[s]) for s in ("train", "val")}
+        by_split = by_split_at_end
     else:
-        at_last = {
-            s: metrics.score(splits[s].labels.numpy(), probabilities(last_model, s), classes)
-            for s in ("train", "val")
+        by_split = {
+            s: probabilities(outputs(model, split, f"selected epoch of {name} on {s}").logits)
+            for s, split in trained.items()
         }
+    at_selected = {s: metrics.score(trained[s].labels.numpy(), by_split[s], classes) for s in SPLITS}
+    at_last = {
+        s: metrics.score(trained[s].labels.numpy(), by_split_at_end[s], classes) for s in ("train", "val")
+    }
 
     for split in ("val", "test"):
         draws = numpy_stream(values["seed"], "bootstrap", name, split)
@@ -94,14 +97,14 @@ def main(values: dict[str, Any], run: str, seed: int) -> None:
         values["uncertainty"].replicates,
         generator=simulated,
     )
-    train_labels = splits["train"].labels.numpy()
+    train_labels = trained["train"].labels.numpy()
     outs.write_json(
         Path(f"metrics/runs/{name}.json"),
         {
             "run": run,
             "seed": seed,
             "title": recipe.title,
-            "train_images": len(splits["train"]),
+            "train_images": len(trained["train"]),
             "classes": list(classes),
             "data": data,
             "precision": inference.dtype_name(dtype),
@@ -112,7 +115,32 @@ def main(values: dict[str, Any], run: str, seed: int) -> None:
             "last": {"epoch": last["epoch"], **at_last},
         },
     )
-    outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(splits, by_split, classes))
+    outs.write_text(Path(f"data/predictions/{name}.csv"), predictions_csv(trained, by_split, classes))
+    kept: dict[str, Any] = {
+        "labels": {s: split.labels for s, split in splits.items()},
+        # CKA looks at all parts, on validation; the linear probe at what the head sees.
+        "features": {
+            s: {
+                part: torch.from_numpy(x)
+                for part, x in made.features.items()
+                if s == "val" or part == probing.PENULTIMATE
+            }
+            for s, made in at_end.items()
+        },
+    }
+    pretrained = weight_files.read_checkpoint(PRETRAINED)
+    if found := source_task.find(pretrained, DATASET, SAMPLE, params=train, decoded=DECODED):
+        right = probing.right_on_source(
+            found,
+            lambda split: outputs(last_model, split, f"{name} on {found.name}").features[probing.PENULTIMATE],
+        )
+        kept["source_right"] = torch.from_numpy(right)
+    outs.write_torch(Path(f"data/features/{name}.pt"), kept)
+
+
+def probabilities(logits: torch.Tensor) -> np.ndarray:
+    """Softmax in float64: logits [N, C] -> [N, C]."""
+    return torch.softmax(logits.double(), 1).numpy()
 
 
 def uncertain(

@@ -8,54 +8,36 @@ Usage: python -m stages.probe run1 0
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from emotions import inference
 from emotions.command import command
-from emotions.data import dataset, source_task
 from emotions.evidence import probing
 from emotions.evidence.knobs import ProbeParams
-from emotions.model import resnet, weight_files
-from emotions.model.knobs import InferenceParams
+from emotions.model import weight_files
 from emotions.runtime import outs
-from emotions.taxonomy import SPLITS, ClassSet, compound_classes
+from emotions.taxonomy import ClassSet, compound_classes
 
-PARAMS = {
-    "data.classes": ClassSet,
-    "train": InferenceParams,
-    "runs.{run}.title": str,
-    "probe": ProbeParams,
-}
-DATASET = Path("data/dataset_resnet_224.zip")
+PARAMS = {"data.classes": ClassSet, "runs.{run}.title": str, "probe": ProbeParams}
 PRETRAINED = Path("models/pretrained.pth")
 REFERENCE = Path("data/reference.pt")
-SAMPLE = Path("data/raw/imagenet_sample")
-DECODED = Path(".decoded")
-BATCH = 64
 
 
 def main(values: dict[str, Any], run: str, seed: int) -> None:
     name = f"{run}-{seed}"
-    classes, train = compound_classes(values["data.classes"]), values["train"]
-    device = inference.prepare_device(train.threads)
-    dtype = inference.resolve_precision(train.precision, device)
-    path = Path(f"models/last_epoch/{name}.pth")
+    torch.set_num_threads(1)
     pretrained = weight_files.read_checkpoint(PRETRAINED)
-    splits = {
-        s: dataset.load_split(DATASET, classes, "compound", split=s, params=train, decoded=DECODED)
-        for s in SPLITS
-    }
-    model, weights = weight_files.load_run(path, classes, splits["train"].data, device=device)
+    weights = weight_files.read_checkpoint(Path(f"models/last_epoch/{name}.pth"))
     reference = torch.load(REFERENCE, weights_only=True)
-
-    def pooled(split: dataset.Split, title: str) -> dict[resnet.Part, np.ndarray]:
-        return probing.pooled_features(model, split, BATCH, device=device, dtype=dtype, title=title)
-
-    features = {s: pooled(split, f"features of {s}") for s, split in splits.items()}
-    labels = {s: split.labels.numpy() for s, split in splits.items()}
+    seen = torch.load(Path(f"data/features/{name}.pt"), weights_only=True)
+    features = {
+        s: {part: x.numpy() for part, x in by_part.items()} for s, by_part in seen["features"].items()
+    }
+    labels = {split: x.numpy() for split, x in seen["labels"].items()}
     predicted, scores = probing.probe_splits(
-        features, labels, classes, regularisation=values["probe"].regularisation
+        features,
+        labels,
+        compound_classes(values["data.classes"]),
+        regularisation=values["probe"].regularisation,
     )
     before = reference["probe"].numpy() == labels["test"]
     record: dict[str, Any] = {
@@ -63,7 +45,7 @@ def main(values: dict[str, Any], run: str, seed: int) -> None:
         "seed": seed,
         "title": values["runs.{run}.title"],
         "epoch": weights["epoch"],
-        "data": splits["train"].data,
+        "data": weights["data"],
         **scores,
         "against_start": probing.probe_comparison(before, predicted == labels["test"]),
         "cka": {
@@ -74,13 +56,10 @@ def main(values: dict[str, Any], run: str, seed: int) -> None:
         "statistics_change": probing.statistics_change(pretrained["state_dict"], weights["state_dict"]),
         "retention": None,
     }
-    found = source_task.find(pretrained, DATASET, SAMPLE, params=train, decoded=DECODED)
-    if found:
-        title = f"features of {found.name}"
-        right = probing.right_on_source(found, lambda split: pooled(split, title)[probing.PENULTIMATE])
+    if source := reference.get("source"):
         record["retention"] = {
-            "task": found.name,
-            **probing.retention(reference["source_right"].numpy(), right, found.majority),
+            "task": source["name"],
+            **probing.retention(source["right"].numpy(), seen["source_right"].numpy(), source["majority"]),
         }
     outs.write_json(Path(f"metrics/probe/{name}.json"), record)
 

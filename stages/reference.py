@@ -37,7 +37,7 @@ def main(values: dict[str, Any]) -> None:
     model = model.to(device)
 
     def pooled(split: dataset.Split, title: str) -> dict[resnet.Part, np.ndarray]:
-        return probing.pooled_features(model, split, BATCH, device=device, dtype=dtype, title=title)
+        return probing.outputs(model, split, BATCH, device=device, dtype=dtype, title=title).features
 
     splits = {
         s: dataset.load_split(DATASET, classes, "compound", split=s, params=train, decoded=DECODED)
@@ -60,7 +60,11 @@ def main(values: dict[str, Any]) -> None:
     if found:
         title = f"features of {found.name}"
         right = probing.right_on_source(found, lambda split: pooled(split, title)[probing.PENULTIMATE])
-        kept["source_right"] = torch.from_numpy(right)
+        kept["source"] = {
+            "name": found.name,
+            "majority": found.majority,
+            "right": torch.from_numpy(right),
+        }
         record["source_task"] = {
             "name": found.name,
             "images": len(right),

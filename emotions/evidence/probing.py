@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -52,17 +52,25 @@ class Probe:
     converged: bool
 
 
-@torch.inference_mode()
-def pooled_features(
-    model: ResNet, split: Split, batch_size: int, *, device: torch.device, dtype: torch.dtype, title: str = ""
-) -> dict[Part, np.ndarray]:
-    """Globally average-pooled activations of clean images of `split` after each body part, in eval mode.
+class Outputs(NamedTuple):
+    """Logits of N images, float32 [N, C], and their features by part of BODY, float32 [N, D]."""
 
-    Returns float32 [N, D] by part of BODY: 64, 256, 512, 1024 and 2048 features of a ResNet-50; those of
-    PENULTIMATE are what the head sees. The stem ends with its pooling.
+    logits: torch.Tensor
+    features: dict[Part, np.ndarray]
+
+
+@torch.inference_mode()
+def outputs(
+    model: ResNet, split: Split, batch_size: int, *, device: torch.device, dtype: torch.dtype, title: str = ""
+) -> Outputs:
+    """Logits of the clean images of `split`, and their activations after each body part, in one pass.
+
+    The activations are averaged over the picture: 64, 256, 512, 1024 and 2048 features of a ResNet-50; those
+    of PENULTIMATE are what the head sees. The stem ends with its pooling.
     """
     model.eval()
     pooled: dict[Part, list[torch.Tensor]] = {part: [] for part in BODY}
+    logits = []
 
     def keep(part: Part) -> Callable[[nn.Module, Any, torch.Tensor], None]:
         def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
@@ -76,10 +84,10 @@ def pooled_features(
             module = model.maxpool if part == "stem" else getattr(model, part)
             hooks.enter_context(module.register_forward_hook(keep(part)))
         for batch in torch.arange(len(split)).split(batch_size):
-            with enough_memory("train.image_size"), autocast(device, dtype):
-                model(normalise(to_float(split.take(batch).to(device))))
+            with enough_memory("evaluate.batch_size or train.image_size"), autocast(device, dtype):
+                logits.append(model(normalise(to_float(split.take(batch).to(device)))).float().cpu())
             bar.update(len(batch))
-    return {part: torch.cat(batches).numpy() for part, batches in pooled.items()}
+    return Outputs(torch.cat(logits), {part: torch.cat(batches).numpy() for part, batches in pooled.items()})
 
 
 def linear_probe(
@@ -241,7 +249,7 @@ def probe_splits(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Run `linear_probe` on the PENULTIMATE features of train, val and test.
 
-    features: `pooled_features` by split. labels: int [N] by split.
+    features: those of `outputs` by split. labels: int [N] by split.
 
     Returns the predictions on test, int [N_test], and `regularisation`, `converged`, `val_accuracy` and
     `test` (`probe_scores`).

@@ -107,7 +107,7 @@ def shuffled(model: ResNet) -> ResNet:
 
 
 def features_of(model: ResNet, split: Split, batch_size: int = 50) -> Features:
-    return probing.pooled_features(model, split, batch_size, device=CPU, dtype=torch.float32)
+    return probing.outputs(model, split, batch_size, device=CPU, dtype=torch.float32).features
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,9 @@ def small() -> Split:
 
 def test_the_head_gets_its_logits_from_the_last_of_the_pooled_features(network: ResNet, small: Split) -> None:
     rows = torch.arange(5)
-    pooled = probing.pooled_features(network, small, 2, device=CPU, dtype=torch.float32)
-    logits = inference.predict_logits(network, small, rows, batch_size=2, device=CPU, dtype=torch.float32)
+    logits, pooled = probing.outputs(network, small, 2, device=CPU, dtype=torch.float32)
+    known = inference.predict_logits(network, small, rows, batch_size=2, device=CPU, dtype=torch.float32)
+    assert torch.equal(logits, known)
     head = torch.from_numpy(pooled[probing.PENULTIMATE]) @ network.fc.weight.T + network.fc.bias
     torch.testing.assert_close(head, logits, rtol=0, atol=rounding(logits))
     state = resnet.snapshot(network)
@@ -215,9 +216,7 @@ def test_features_of_an_image_do_not_depend_on_the_others_nor_on_the_mode_before
 ) -> None:
     statistics = resnet.snapshot(network)
     network.train()
-    alone = probing.pooled_features(
-        network, small.subset(np.array([4, 1])), 1, device=CPU, dtype=torch.float32
-    )
+    alone = features_of(network, small.subset(np.array([4, 1])), 1)
     together = features_of(network, small)
     for part in BODY:
         np.testing.assert_allclose(alone[part], together[part][[4, 1]], atol=rounding(together[part]))
@@ -229,12 +228,12 @@ def test_no_hook_stays_even_when_an_image_fails(small: Split) -> None:
     features_of(model, small)
     broken = replace(small, images=small.images[:4])
     with pytest.raises(IndexError):
-        probing.pooled_features(model, broken, 1, device=CPU, dtype=torch.float32)
+        features_of(model, broken, 1)
     assert not [m for m in model.modules() if m._forward_hooks]
 
 
 def test_pooling_is_not_rounded_to_the_precision_of_the_products(small: Split) -> None:
-    pooled = probing.pooled_features(planted(), small, 5, device=CPU, dtype=torch.bfloat16)["stem"]
+    pooled = probing.outputs(planted(), small, 5, device=CPU, dtype=torch.bfloat16).features["stem"]
     seen = pooled[pooled != 0]
     assert len(seen) and (torch.from_numpy(seen).bfloat16().float().numpy() != seen).mean() > 0.9
 
