@@ -75,6 +75,30 @@ def train_mode(model: ResNet) -> None:
                 module.train()
 
 
+def recompute_statistics(model: ResNet, batches: Iterable[torch.Tensor]) -> None:
+    """Replace the batch-norm statistics of the parts in training by the mean over `batches`.
+
+    Where Mixup trains, running statistics describe mixed images, and clean ones are scored with them. Those
+    of frozen parts stay, and so does dropout's mask.
+
+    Args:
+        batches: clean images, float [n, 3, H, W], normalised.
+    """
+    train_mode(model)
+    model.fc.eval()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches, in place of a running one
+    if norms:
+        with torch.no_grad():
+            for images in batches:
+                model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def parameter_groups(
     model: ResNet, body_lr: float, head_lr: float, *, decay: float = 1.0
 ) -> list[dict[str, Any]]:

@@ -17,12 +17,11 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from sklearn.metrics import f1_score
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models import ResNet
 
 from emotions.data.dataset import Split
-from emotions.inference import enough_memory, predict_logits, resolve_precision
+from emotions.inference import autocast, enough_memory, predict_logits, resolve_precision
 from emotions.model import resnet
 from emotions.model.preprocessing import normalise, to_float
 from emotions.random_streams import stream_seed
@@ -191,6 +190,7 @@ class _Training:
         if run.logit_adjustment:
             self.adjustment = run.logit_adjustment * log_prior(self.targets, run.label_smoothing)
         self.dtype = resolve_precision(params.precision, accelerator.device)
+        self.mixes = run.mixup_alpha > 0
         resnet.freeze(model, run.trainable_parts)
         groups = resnet.parameter_groups(model, run.lr.body, run.lr.head, decay=run.lr.decay)
         self.rates = [group["lr"] for group in groups]
@@ -211,7 +211,7 @@ class _Training:
         """This process's loss at the last step read."""
 
     @property
-    def scored_model(self) -> nn.Module:
+    def scored_model(self) -> ResNet:
         """The network that is validated and saved as output: the trained one, or its weight average."""
         return self.model if self.average is None else self.average.module
 
@@ -266,6 +266,9 @@ class _Training:
     def scored(self, number: int, train: Split, sample: torch.Tensor, val: Split, steps: int) -> Epoch:
         """End an epoch: score clean images, and keep the weights if they are the best so far."""
         self.read_loss()
+        if self.mixes:
+            with autocast(self.accelerator.device, self.dtype):
+                resnet.recompute_statistics(self.scored_model, self._clean(train, sample))
         if self.accelerator.num_processes > 1:  # each has its own batch-norm statistics; use the first's
             for buffer in self.scored_model.buffers():
                 torch.distributed.broadcast(buffer, 0)
@@ -319,6 +322,11 @@ class _Training:
         reached, scaler = self.reached, self.accelerator.scaler
         state = resume.kept(reached, self.model, self.optimizer, average=self.average, scaler=scaler)
         self.checkpoints.save(len(reached.history), reached.steps, state)
+
+    def _clean(self, split: Split, rows: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Images of `rows` as they are scored, in batches: float [n, 3, H, W], normalised, on the device."""
+        for batch in rows.split(SCORING_BATCH):
+            yield normalise(to_float(split.take(batch).to(self.accelerator.device)))
 
     def _logits(self, split: Split, rows: torch.Tensor) -> torch.Tensor:
         """Logits of `rows`, each scored by one process: float32 [n, C], on the CPU."""
@@ -492,5 +500,5 @@ def _optimizer(
         "sgd": partial(torch.optim.SGD, momentum=0.9),
     }
     # fused: one operation replaces many, and with float16 the GPU itself decides whether to skip a step.
-    fused = True if device.type == "cuda" else None
+    fused = True if device.type in ("cuda", "cpu") else None
     return kinds[params.optimizer](groups, weight_decay=params.weight_decay, fused=fused)

@@ -54,6 +54,28 @@ def test_frozen_parts_keep_their_parameters_and_their_batch_norm_statistics(trai
         assert all(unchanged) if name not in trainable else not any(unchanged), name
 
 
+def test_recomputed_statistics_are_those_of_the_images_and_frozen_parts_keep_theirs() -> None:
+    model = resnet.build(4, 0.5, seed=0)
+    resnet.freeze(model, ["stem", "layer4", "head"])
+    momentum = model.bn1.momentum
+    model.fc.keep = torch.ones(16, model.fc.in_features, dtype=torch.bool)  # of another batch
+    before = resnet.snapshot(model)
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):  # what was there before has no part in it
+        resnet.recompute_statistics(model, images.split(6))
+    after = resnet.snapshot(model)
+    with torch.no_grad():
+        seen = model.conv1(images)
+    torch.testing.assert_close(after["bn1.running_mean"], seen.mean((0, 2, 3)))
+    halves = torch.stack([half.var((0, 2, 3)) for half in seen.split(6)])
+    torch.testing.assert_close(after["bn1.running_var"], halves.mean(0))
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed == {
+        k for k in before if k.startswith(("bn1.", "layer4.")) and ("running" in k or "num_" in k)
+    }
+    assert model.bn1.momentum == momentum
+
+
 def test_every_tensor_of_the_network_belongs_to_exactly_one_part(model: ResNet) -> None:
     assert sum(len(of_part(name, model.state_dict())) for name in PARTS) == len(model.state_dict())
     listed = [id(p) for name in PARTS for module in resnet.part(model, name) for p in module.parameters()]

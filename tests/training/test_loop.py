@@ -19,6 +19,7 @@ from toy_training import (
     CLASSES,
     CPU,
     FULL,
+    PARTS,
     TRAIN,
     VAL,
     alone,
@@ -34,6 +35,8 @@ from emotions import inference
 from emotions.data.dataset import Split
 from emotions.inference import InferenceError
 from emotions.model import resnet
+from emotions.model.preprocessing import normalise, to_float
+from emotions.random_streams import stream_seed
 from emotions.training import loop
 from emotions.training.knobs import RunParams
 from emotions.training.loop import Epoch, TrainingError
@@ -248,6 +251,22 @@ def test_what_is_scored_and_kept_is_the_moving_average_of_the_weights(
         model, VAL, torch.arange(6), batch_size=4, device=CPU, dtype=torch.float32
     )
     assert fitted.history[-1].val_loss == pytest.approx(F.cross_entropy(logits, VAL.labels).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_where_mixup_trains_batch_norm_clean_images_are_scored_with_their_own_statistics(
+    alpha: float,
+) -> None:
+    fitted = fit(shallow(), regime(mixup_alpha=alpha), epochs=2)
+    model = shallow()
+    model.load_state_dict(fitted.last_state)
+    resnet.freeze(model, PARTS)
+    rows = torch.randperm(len(TRAIN), generator=torch.Generator().manual_seed(stream_seed(0, "curve")))
+    images = TRAIN.images[rows[: len(VAL)].sort().values]
+    resnet.recompute_statistics(model, [normalise(to_float(images))])
+    again = resnet.snapshot(model)
+    own = "layer4.0.bn2.running_mean"
+    assert torch.allclose(again[own], fitted.last_state[own], rtol=1e-3, atol=1e-4) == (alpha > 0)
 
 
 def test_a_warm_up_that_never_ends_is_refused() -> None:
