@@ -236,7 +236,7 @@ class Study:
 
 TINY = (
     (
-        "    train: 600\n    val: 250\n    test: 250\n    basic: 1600",
+        "    train: 600\n    val: 250\n    test: 250\n    basic: 2400",
         "    train: 64\n    val: 33\n    test: 33\n    basic: 64",
     ),
     ("\n  image_size: 64 ", "\n  image_size: 32 "),
