@@ -1,7 +1,7 @@
-"""A warm Python for DVC and the stages of tiny studies: libraries are imported once, and each call is a fork.
+"""A warm Python for DVC, stages and tools of tiny studies: libraries are imported once, each call is a fork.
 
-The study's own code (`emotions`, `stages`) is imported fresh by each fork, from the folder that it runs in.
-Without this DVC and a stage of a tiny study spend seconds on imports, and moments on their work.
+The study's own code (`emotions`, `stages`, `tools`) is imported fresh by each fork, from the folder that it
+runs in. Without this DVC and a stage of a tiny study spend seconds on imports, and moments on their work.
 
 Usage: python tests/warm.py SOCKET
 """
@@ -28,17 +28,18 @@ LIBRARIES: Final = (
 )
 SHIM: Final = """#!{python} -SE
 import json, os, socket, struct, sys
-if sys.argv[1:2] == ["-m"] and sys.argv[2].startswith(("stages.", "vlm.", "dvc")):
+if sys.argv[1:2] == ["-m"] and sys.argv[2].startswith(("stages.", "vlm.", "dvc", "tools.")):
     ask = socket.socket(socket.AF_UNIX)
     ask.connect({path!r})
-    order = json.dumps({{"argv": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}).encode()
+    order = {{"python": {shim!r}, "argv": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+    order = json.dumps(order).encode()
     socket.send_fds(ask, [struct.pack("I", len(order))], [0, 1, 2])
     ask.sendall(order)
     answer = ask.recv(4)
     sys.exit(struct.unpack("i", answer)[0] if answer else 70)
 os.execv({base!r}, [{shim!r}, *sys.argv[1:]])
 """
-"""Stands for `python`: DVC and stages go to the warm process, all else to Python, told to be the shim."""
+"""Stands for `python`: DVC, stages, tools go to the warm process, all else to Python, told to be the shim."""
 
 
 def install(folder: Path, socket_path: Path) -> Path:
@@ -101,6 +102,8 @@ def run(order: dict, files: list[int]) -> None:
     os.environ.update(order["env"])
     module, *arguments = order["argv"]
     sys.argv = [module, *arguments]
+    if module.startswith("tools."):  # what it starts is warm, too
+        sys.executable = order["python"]
     sys.path[0] = order["cwd"]
     status = 0
     try:
