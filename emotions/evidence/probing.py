@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torchvision.models import ResNet
 
@@ -90,6 +91,7 @@ def outputs(
     return Outputs(torch.cat(logits), {part: torch.cat(batches).numpy() for part, batches in pooled.items()})
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def linear_probe(
     train: Labelled,
     val: Labelled,
@@ -101,8 +103,10 @@ def linear_probe(
     """Multinomial logistic regression (L2) on features standardised by their training mean and deviation.
 
     The C with the best validation accuracy predicts the test images; ties go to the smallest C, the
-    strongest penalty. A class without training images is never predicted. Nothing is random. Alain & Bengio
-    2016, "Understanding intermediate layers using linear classifier probes".
+    strongest penalty. A class without training images is never predicted. Nothing is random, and one thread
+    computes: more would give other digits, and wait for those of a probe beside it.
+
+    Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes".
 
     Raises:
         ValueError: labels outside `range(classes)`, or fewer than two classes in `train`.
