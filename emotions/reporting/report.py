@@ -85,6 +85,7 @@ def facts(study: Study, say: Wording) -> dict[str, Any]:
         ],
         "single_knobs": study.knobs,
         **_curve(study),
+        **_start(study, totals),
         "best": study.best,
         "totals": {
             role: {s: sum(row[s] for row in study.data[role].values()) for s in SPLITS}
@@ -122,6 +123,25 @@ def _curve(study: Study) -> dict[str, Any]:
         "curve": curve,
         "curve_list": [
             said("curve-point", images=n, accuracy=float(np.mean(a)), seeds=len(a)) for n, a in points
+        ],
+    }
+
+
+def _start(study: Study, totals: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The linear probe of the start on test, and how far the means of the runs lie from it."""
+    test = study.reference["test"]
+    differences = {name: scores["test_accuracy"] - test["accuracy"] for name, scores in totals.items()}
+    recalls = [c["recall"] for c in test["per_class"].values() if c["recall"] is not None]
+    return {
+        "start": test | {"balanced": float(np.mean(recalls))},
+        "against_start": [
+            said(
+                "start-item",
+                name=name,
+                difference=abs(d),
+                change="more" if d > 0.0005 else "less" if d < -0.0005 else "same",
+            )
+            for name, d in differences.items()
         ],
     }
 

@@ -216,6 +216,19 @@ def test_the_summary_gives_percent_with_one_decimal_and_the_best_run_in_bold() -
     assert text.count("| **run") == 1
 
 
+def test_the_summary_holds_the_runs_against_a_probe_of_their_start() -> None:
+    one = study()
+    summary = report.summary(one.networks)
+    above = [100 * (summary[name]["test_accuracy"] - one.reference["test"]["accuracy"]) for name in summary]
+    text = report.markdown_report(one, EN)
+    assert "| Linear probe of the start | | | 0.500 | 60.0 | 60.0 | | | |" in text
+    each = [
+        f"{name} {abs(x):.1f} points {'above' if x > 0 else 'below'}"
+        for name, x in zip(summary, above, strict=True)
+    ]
+    assert f"against it: {'; '.join(each)}." in text
+
+
 def test_the_pretraining_row_says_what_was_done() -> None:
     assert (
         "5 epochs on 7 single emotions; 66.7% of their 3 validation images right"

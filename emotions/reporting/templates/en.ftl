@@ -32,6 +32,13 @@ supported-by-evidence = Supported by the evidence
 none = none
 and = {" and "}
 majority = Always the most frequent class
+start-probe = Linear probe of the start
+start-note = What fine-tuning adds: a linear probe of the starting network's features, fitted to the same training images, gets { PERCENT($accuracy) } of the test images right. The runs' means against it: { $list }. No test decides these differences.
+start-item = { $change ->
+    [more] { $name } { POINTS($difference) } above
+    [less] { $name } { POINTS($difference) } below
+   *[same] { $name } the same
+}
 summary-note = On clean images, at the epoch selected on validation; accuracies in percent, the gap (train minus validation accuracy at the last epoch) in points. The best run by mean validation macro-F1 is in bold. The numbers are those of `metrics/summary.json`; `docs/evidence.md` says how each number of this report is made.
 test-balanced = Test balanced %
 seeds-note = Mean ± standard deviation over { $seeds } seeds, which share one start.

@@ -35,6 +35,13 @@ supported-by-evidence = Verdict étayé par les mesures
 none = aucun
 and = {" et "}
 majority = Toujours la classe la plus fréquente
+start-probe = Sonde linéaire du départ
+start-note = Ce que l'ajustement fin apporte : une sonde linéaire des caractéristiques du réseau de départ, ajustée sur les mêmes images d'entraînement, reconnaît { PERCENT($accuracy) } des images de test. Moyennes des expériences par rapport à elle : { $list }. Aucun test ne décide de ces écarts.
+start-item = { $change ->
+    [more] { $name } { POINTS($difference) } au-dessus
+    [less] { $name } { POINTS($difference) } au-dessous
+   *[same] { $name } au même niveau
+}
 summary-note = Sur des images non augmentées, à l'époque retenue sur la validation ; exactitudes en pourcentage, écart (entraînement moins validation à la dernière époque) en points. La meilleure expérience par le macro-F1 moyen de validation est en gras. Ces nombres sont ceux de `metrics/summary.json` ; `docs/evidence.md` dit comment chaque nombre de ce rapport est obtenu.
 test-balanced = Test équilibrée %
 seeds-note = Moyenne ± écart-type sur { $seeds } graines, qui partagent un même départ.
