@@ -22,8 +22,9 @@ test: $(BIN)/.installed
 test-extras: demo-extra vlm-extra  # those of what `make demo` and `make vlm` need
 	@$(ACTIVE) python -m pytest -m extra --ignore=tests/studies
 
+STUDIES ?= tests/studies
 test-studies: $(BIN)/.installed  # the tests that run whole studies: the docs' commands, kills, referees, several processes
-	@$(ACTIVE) python -m pytest tests/studies
+	@$(ACTIVE) python -m pytest $(STUDIES)
 
 accept: $(BIN)/.installed  # records a refactoring in dvc.lock without training, if a study of seconds comes out the same
 	@$(ACTIVE) python -m tools.dev.accept
