@@ -82,7 +82,11 @@ def test_the_example_starts_from_the_committed_metrics_and_fits_a_laptop() -> No
         assert float(new) - float(old) == pytest.approx(float(change), abs=0.0011)
     (shown,) = re.findall(r"\$ make experiments\n(.*?)```", text, re.DOTALL)
     assert max(map(len, shown.splitlines())) <= 160
-    assert "nothing lies beyond chance and yet a verdict changed" in text  # another example: other words
-    assert "**beyond chance**" not in text
-    assert re.search(r"^\| `run2` \| `overfitting` \| `undecided` \| `not supported` \|", text, re.MULTILINE)
+    assert "nothing lies beyond chance, and no verdict changed" in text  # another example: other words
+    assert "**beyond chance**" not in text and re.search(r"^No verdict changed\.$", text, re.MULTILINE)
+    moved = re.search(
+        r"^\| `run2` \| test accuracy.*\| (\S+) \| within chance \((\S+) to (\S+)\) \|$", text, re.MULTILINE
+    )
+    assert moved and f"fell by {moved[1].lstrip('-')} points" in text
+    assert f"reaches from {moved[2]} to {moved[3]}" in text
     assert not re.search(r"/(tmp|home|root|work)/", text)
