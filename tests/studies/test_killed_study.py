@@ -24,7 +24,7 @@ NETWORK = f"{RUN}-{SEED}"
 EPOCHS = 14
 KILLS = 20
 """Of the stage, and a few of the whole `dvc repro`, of which most time is starting."""
-PARALLEL_KILLS = 5
+PARALLEL_KILLS = 10
 OUTS = (f"models/runs/{NETWORK}.pth", f"models/last_epoch/{NETWORK}.pth", f"plots/history/{NETWORK}.csv")
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
